@@ -1,0 +1,31 @@
+/**
+ * Named deadlines over a Durable Object's single alarm.
+ *
+ * Setting the alarm is billed as a row written, so it is moved only to an earlier time; woken too
+ * early, the object finds nothing due and sets it again.
+ */
+
+export interface AlarmPort {
+  setAlarm(timeMs: number): Promise<void>;
+}
+
+export class Alarms {
+  private setForMs: number | undefined;
+
+  constructor(private readonly port: AlarmPort) {}
+
+  /** Makes sure the object is woken at the earliest of the deadlines. */
+  async arm(deadlines: Readonly<Record<string, number | undefined>>): Promise<void> {
+    const times = Object.values(deadlines).filter((time) => time !== undefined);
+    if (times.length === 0) return;
+    const nextMs = Math.min(...times);
+    if (this.setForMs !== undefined && this.setForMs <= nextMs) return;
+    this.setForMs = nextMs;
+    await this.port.setAlarm(nextMs);
+  }
+
+  /** The alarm has gone off: none is set any more. */
+  noteFired(): void {
+    this.setForMs = undefined;
+  }
+}

@@ -1,0 +1,394 @@
+/**
+ * The Durable Object of one stream: wires source, session, readers, alarm and storage together.
+ *
+ * Decides nothing: what a stream does is in stream/stream-session.ts. What is here is asynchronous,
+ * and keeps one rule: between reading the session and the call that depends on it, no await.
+ */
+import { DurableObject } from "cloudflare:workers";
+
+import { START_POSITION, type EventId } from "../protocol/event-id.ts";
+import type { SpillwayError } from "../protocol/errors.ts";
+import { createKeyRing, issueToken, type IssuedToken, type KeyRing } from "../protocol/resume-token.ts";
+import {
+  CALL_HEADER,
+  decodeCall,
+  DEGRADED_HEADER,
+  ERROR_HEADER,
+  PASS_THROUGH_HEADER,
+  type Result,
+  type ResumeCall,
+  type StartCall,
+  type StreamStatus,
+} from "../protocol/stream-call.ts";
+import { createLogSink } from "../protocol/telemetry.ts";
+import { openUpstream, passThrough } from "../upstream/open-upstream.ts";
+import { Alarms } from "./alarms.ts";
+import type { AttachRequest } from "./stream/delivery.ts";
+import type { Reader } from "./stream/reader.ts";
+import { SourcePump } from "./stream/source-pump.ts";
+import { StreamSession, type SessionDeps } from "./stream/stream-session.ts";
+import { StreamStore, type SqlPort } from "./stream/stream-store.ts";
+import { createWire } from "./stream/wire.ts";
+
+/** The secrets an object needs: the same ring as the Worker's, since both issue and verify tokens. */
+export interface StreamSecrets {
+  readonly SSE_RESUME_SECRET?: string;
+  readonly HMAC_SECRET?: string;
+  readonly SSE_RESUME_SECRET_PREVIOUS?: string;
+}
+
+const logSink = createLogSink((line) => console.log(line));
+
+/** Imported once per object: importing a key costs more than using it. */
+function importRing(env: StreamSecrets): Promise<KeyRing> {
+  const secret = env.SSE_RESUME_SECRET ?? env.HMAC_SECRET;
+  if (secret === undefined) throw new Error("the Worker admits no request without a resume secret");
+  return createKeyRing(secret, env.SSE_RESUME_SECRET_PREVIOUS);
+}
+
+export class RequestStream extends DurableObject<StreamSecrets> {
+  private session: StreamSession | undefined;
+  private pump: SourcePump | undefined;
+  /** A start that waits for its upstream's head; a retry of the same start waits with it. */
+  private starting: Promise<void> | undefined;
+  private tickTimer: ReturnType<typeof setTimeout> | null = null;
+  private tickAtMs: number | undefined;
+  /** Wakes a source that is held back. */
+  private releasePace: (() => void) | undefined;
+  private readonly store: StreamStore;
+  private readonly alarms: Alarms;
+  private readonly deps: SessionDeps;
+  private ring: Promise<KeyRing> | undefined;
+
+  constructor(ctx: DurableObjectState, env: StreamSecrets) {
+    super(ctx, env);
+    this.store = new StreamStore(sqlPort(ctx.storage));
+    this.alarms = new Alarms(ctx.storage);
+    this.deps = { store: this.store, telemetry: logSink, clock: Date.now };
+    const stored = this.store.load();
+    if (stored === undefined) return;
+    this.session = StreamSession.restore(this.deps, stored, Date.now());
+  }
+
+  override async fetch(request: Request): Promise<Response> {
+    const header = request.headers.get(CALL_HEADER);
+    if (header === null) return errorAnswer({ code: "not_found" });
+    const call = decodeCall(header);
+    // Not in the constructor: an alarm set there would cancel the one the object is woken for.
+    this.ctx.waitUntil(this.arm());
+    if (call.kind === "resume") return this.resume(call, request.signal);
+    return this.start(call, await bodyOf(request), request.signal);
+  }
+
+  /** Stops a stream: its source is let go, readers are told `cancelled`. Idempotent. */
+  async cancel(tenant: string): Promise<Result<StreamStatus>> {
+    const { session } = this;
+    if (session === undefined) return { ok: false, error: { code: "stream_expired" } };
+    if (session.identity.tenant !== tenant) return { ok: false, error: { code: "stream_not_found" } };
+    this.pump?.stop();
+    await this.finish(session, "cancelled", "cancelled_by_caller");
+    return { ok: true, value: session.status() };
+  }
+
+  status(tenant: string): Result<StreamStatus> {
+    const { session } = this;
+    if (session === undefined) return { ok: false, error: { code: "stream_expired" } };
+    if (session.identity.tenant !== tenant) return { ok: false, error: { code: "stream_not_found" } };
+    return { ok: true, value: session.status() };
+  }
+
+  override async alarm(): Promise<void> {
+    this.alarms.noteFired();
+    const { session } = this;
+    if (session === undefined) return;
+    const verdict = session.wake(Date.now());
+    if (verdict === "expired") return this.erase();
+    if (verdict === "abandoned") {
+      this.pump?.stop();
+      await this.tellEnd(session);
+    }
+    await this.arm();
+  }
+
+  private async start(call: StartCall, body: Uint8Array | undefined, signal: AbortSignal): Promise<Response> {
+    while (this.session === undefined && this.starting !== undefined) await this.starting;
+    const running = this.session;
+    if (running !== undefined) return this.attachStart(running, call, signal);
+    // Told that it had come further, this caller would be given a second stream's events as more of
+    // the first one's.
+    if (call.position.seq > 0) return errorAnswer({ code: "stream_expired" });
+    if (call.respondAsync) return this.startAsync(call, body);
+
+    let settle: () => void = () => undefined;
+    this.starting = new Promise((resolve) => (settle = resolve));
+    try {
+      const abort = new AbortController();
+      const giveUp = () => abort.abort();
+      // Without a key nobody could ever come back to this start: its caller gone, it is in vain.
+      if (call.identity.fingerprint === undefined) signal.addEventListener("abort", giveUp);
+      const opened = await openUpstream(call.upstream, { body, fetch: (...args) => fetch(...args), abort });
+      signal.removeEventListener("abort", giveUp);
+      if (opened.kind === "failed") return errorAnswer(opened.error);
+      if (opened.kind === "other") return passThrough(opened.response, { [PASS_THROUGH_HEADER]: "1" });
+      const session = this.begin(call);
+      session.openSource(Date.now());
+      this.run(session, call, opened.body);
+      return await this.attach(session, startRequest(call, false), signal);
+    } finally {
+      this.starting = undefined;
+      settle();
+    }
+  }
+
+  private async startAsync(call: StartCall, body: Uint8Array | undefined): Promise<Response> {
+    const session = this.begin(call);
+    this.ctx.waitUntil(this.openInBackground(session, call, body));
+    return this.receipt(session);
+  }
+
+  private async openInBackground(session: StreamSession, call: StartCall, body: Uint8Array | undefined) {
+    const opened = await openUpstream(call.upstream, {
+      body,
+      fetch: (...args) => fetch(...args),
+      abort: new AbortController(),
+    });
+    if (session.isFinished) {
+      // Cancelled while the upstream thought about it.
+      if (opened.kind === "stream") await opened.body.cancel();
+      return;
+    }
+    if (opened.kind === "stream") {
+      session.openSource(Date.now());
+      return this.run(session, call, opened.body);
+    }
+    if (opened.kind === "other") {
+      await opened.response.body?.cancel();
+      return this.finish(session, "failed", "upstream_refused");
+    }
+    const reason = opened.error.code === "upstream_timeout" ? "upstream_timeout" : "upstream_unreachable";
+    return this.finish(session, "failed", reason);
+  }
+
+  /** A start that was made before: the same stream, at the position its caller has. */
+  private async attachStart(session: StreamSession, call: StartCall, signal: AbortSignal): Promise<Response> {
+    if (session.identity.fingerprint !== call.identity.fingerprint) {
+      return errorAnswer({ code: "idempotency_conflict" });
+    }
+    if (call.respondAsync) return this.receipt(session);
+    return this.attach(session, startRequest(call, true), signal);
+  }
+
+  private async resume(call: ResumeCall, signal: AbortSignal): Promise<Response> {
+    const { session } = this;
+    if (session === undefined) return errorAnswer({ code: "stream_expired" });
+    const { identity } = session;
+    if (identity.tenant !== call.tenant || identity.route !== call.route) {
+      return errorAnswer({ code: "stream_not_found" });
+    }
+    return this.attach(session, { ...call, isResumed: true }, signal);
+  }
+
+  private async attach(
+    session: StreamSession,
+    request: Omit<AttachRequest, "token">,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const token = session.isDegraded ? undefined : await this.issue(session, session.tokenPosition(request.position));
+    const wire = createWire(session.settings.readerBufferBytes);
+    const verdict = session.attach({ ...request, token }, wire.port, Date.now());
+    if (verdict.kind === "refused") return errorAnswer(verdict.error);
+    if (verdict.kind === "nothing_left") return nothingLeft(session);
+    const { reader } = verdict;
+    const leave = () => this.afterTurn(() => session.delivery.disconnect(reader, Date.now()));
+    wire.connect({ onPull: () => this.afterTurn(() => session.delivery.pull(reader, Date.now())), onCancel: leave });
+    signal.addEventListener("abort", leave);
+    this.scheduleTick(session);
+    this.ctx.waitUntil(this.arm());
+    return new Response(wire.body, { headers: streamHeaders(session, token) });
+  }
+
+  private begin(call: StartCall): StreamSession {
+    const session = StreamSession.begin(this.deps, call, Date.now());
+    this.session = session;
+    this.ctx.waitUntil(this.arm());
+    return session;
+  }
+
+  private run(session: StreamSession, call: StartCall, body: ReadableStream<Uint8Array>): void {
+    const pump = new SourcePump(body, {
+      eventMaxBytes: call.settings.eventMaxBytes,
+      idleTimeoutMs: call.upstream.idleTimeoutMs,
+      clock: Date.now,
+      onEvents: (events) => this.afterTurn(() => session.append(events, Date.now())),
+      onActivity: () => session.noteSourceActivity(Date.now()),
+      pace: () => this.pace(session),
+    });
+    this.pump = pump;
+    this.ctx.waitUntil(this.runToEnd(session, pump));
+  }
+
+  private async runToEnd(session: StreamSession, pump: SourcePump): Promise<void> {
+    const outcome = await pump.run().catch((error: unknown) => {
+      console.error(
+        JSON.stringify({ event: "InternalError", request_id: session.identity.requestId, name: nameOf(error) }),
+      );
+      pump.stop();
+      return { move: "failed", reason: "internal" } as const;
+    });
+    this.pump = undefined;
+    if (outcome === undefined) return;
+    if (outcome.move === "failed") return this.finish(session, "failed", outcome.reason);
+    if (outcome.trailingRetryMs !== undefined) session.delivery.noteTrailingRetry(outcome.trailingRetryMs);
+    return this.finish(session, "completed", undefined);
+  }
+
+  private async finish(
+    session: StreamSession,
+    move: "completed" | "failed" | "cancelled",
+    reason: Parameters<StreamSession["finish"]>[1],
+  ): Promise<void> {
+    session.finish(move, reason, Date.now());
+    await this.tellEnd(session);
+    await this.arm();
+  }
+
+  /** B8: readers hear of the end once it is durable. */
+  private async tellEnd(session: StreamSession): Promise<void> {
+    try {
+      await this.ctx.storage.sync();
+    } catch {
+      // The outcome could not be kept; readers still get to hear it.
+    }
+    this.afterTurn(() => session.announceEnd(Date.now()));
+  }
+
+  private pace(session: StreamSession): Promise<void> | undefined {
+    const nowMs = Date.now();
+    const untilMs = session.delivery.readers.paceUntilMs(nowMs);
+    if (untilMs === undefined) return undefined;
+    return new Promise((resolve) => {
+      const timer = setTimeout(release, untilMs - nowMs);
+      function release(): void {
+        clearTimeout(timer);
+        resolve();
+      }
+      this.releasePace = release;
+    });
+  }
+
+  /** One turn of the session, and after it what follows from any: pace, timer. */
+  private afterTurn(turn: () => void): void {
+    turn();
+    const { session } = this;
+    if (session === undefined) return;
+    if (this.releasePace !== undefined && session.delivery.readers.paceUntilMs(Date.now()) === undefined) {
+      this.releasePace();
+      this.releasePace = undefined;
+    }
+    this.scheduleTick(session);
+  }
+
+  private scheduleTick(session: StreamSession): void {
+    const atMs = session.nextTickAtMs();
+    if (atMs === undefined || (this.tickAtMs !== undefined && this.tickAtMs <= atMs)) return;
+    clearTimeout(this.tickTimer);
+    this.tickAtMs = atMs;
+    this.tickTimer = setTimeout(() => this.tick(session), Math.max(0, atMs - Date.now()));
+  }
+
+  private tick(session: StreamSession): void {
+    this.tickAtMs = undefined;
+    if (session !== this.session) return;
+    session.tick(Date.now());
+    for (const reader of session.delivery.readersDueForToken(Date.now())) {
+      // Signing takes a turn: until then this reader is not due again.
+      reader.tokenRefreshAtMs = undefined;
+      this.ctx.waitUntil(this.refreshToken(session, reader));
+    }
+    this.scheduleTick(session);
+  }
+
+  private async refreshToken(session: StreamSession, reader: Reader): Promise<void> {
+    const position = session.delivery.positionOf(reader);
+    const token = await this.issue(session, position);
+    this.afterTurn(() => session.delivery.refreshToken(reader, position, token, Date.now()));
+  }
+
+  private async issue(session: StreamSession, position: EventId): Promise<IssuedToken> {
+    const { requestId, route, tenant } = session.identity;
+    const life = { nowMs: Date.now(), ttlMs: session.settings.resumeTtlMs };
+    this.ring ??= importRing(this.env);
+    return issueToken(await this.ring, { requestId, route, tenant, position }, life);
+  }
+
+  /** What `Prefer: respond-async` answers: how to come and read. */
+  private async receipt(session: StreamSession): Promise<Response> {
+    const token = await this.issue(session, START_POSITION);
+    const { requestId } = session.identity;
+    const receipt = {
+      request_id: requestId,
+      resume_token: token.token,
+      expires_at: new Date(token.expiresAtMs).toISOString(),
+    };
+    return Response.json(receipt, { status: 202, headers: { "X-Request-Id": requestId } });
+  }
+
+  private async arm(): Promise<void> {
+    if (this.session === undefined) return;
+    try {
+      await this.alarms.arm({ ...this.session.deadlines() });
+    } catch {
+      // Storage that refuses the alarm refuses the stream's rows too, and that has been said.
+      this.alarms.noteFired();
+    }
+  }
+
+  /** B7: nothing of an expired stream is left, storage included. */
+  private async erase(): Promise<void> {
+    this.session = undefined;
+    clearTimeout(this.tickTimer);
+    this.tickAtMs = undefined;
+    await this.ctx.storage.deleteAll();
+  }
+}
+
+function startRequest(call: StartCall, isResumed: boolean): Omit<AttachRequest, "token"> {
+  const { position, isPositionExplicit, acceptGap } = call;
+  return { position, isPositionExplicit, mode: "live", acceptGap, isResumed };
+}
+
+async function bodyOf(request: Request): Promise<Uint8Array | undefined> {
+  return request.body === null ? undefined : request.bytes();
+}
+
+/** The class of an error, for the log: its message may hold what a log must not. */
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
+function errorAnswer(error: SpillwayError): Response {
+  return Response.json(error, { headers: { [ERROR_HEADER]: "1" } });
+}
+
+/** 204 tells EventSource to stop; how the stream ended is for those who can read headers. */
+function nothingLeft(session: StreamSession): Response {
+  return new Response(null, { status: 204, headers: { "X-Spillway-End": session.state } });
+}
+
+function streamHeaders(session: StreamSession, token: IssuedToken | undefined): Record<string, string> {
+  return {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Request-Id": session.identity.requestId,
+    ...(token === undefined ? {} : { "X-Resume-Token": token.token }),
+    ...(session.isDegraded ? { [DEGRADED_HEADER]: "storage" } : {}),
+  };
+}
+
+function sqlPort(storage: DurableObjectStorage): SqlPort {
+  return {
+    exec: (query, ...bindings) => storage.sql.exec(query, ...bindings),
+    transaction: (work) => storage.transactionSync(work),
+  };
+}

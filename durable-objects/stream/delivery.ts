@@ -1,0 +1,373 @@
+/**
+ * Serves the readers of one stream: lets them in at their position, brings them forward, takes
+ * leave of them. Synchronous; driven by the session.
+ *
+ * B1, B2: what a reader is sent is decided in reader-feed.ts; here is who is fed, and when.
+ */
+import type { Diagnostics, ReadMode } from "../../protocol/control-events.ts";
+import type { SpillwayError } from "../../protocol/errors.ts";
+import { formatEventId, type EventId } from "../../protocol/event-id.ts";
+import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
+import type { IssuedToken } from "../../protocol/resume-token.ts";
+import { HEARTBEAT_FRAME, OPENING_FRAME, primingFrame, retryFrame } from "../../protocol/sse-frame.ts";
+import type { ReaderRemovalReason, StreamTelemetry } from "../../protocol/telemetry.ts";
+import { degradedFrame, endFrame, resumeFrame, rewindFrame } from "./control-frames.ts";
+import { Reader, type ReaderPort } from "./reader.ts";
+import { feedReader, offerPiece } from "./reader-feed.ts";
+import { ReaderRegistry } from "./reader-registry.ts";
+import type { Piece } from "./segment-index.ts";
+import { isFinished } from "./state-machine.ts";
+import type { Located, StreamBuffer } from "./stream-buffer.ts";
+import type { StreamRecord } from "./stream-store.ts";
+
+const textEncoder = new TextEncoder();
+const HEARTBEAT = textEncoder.encode(HEARTBEAT_FRAME);
+/** A token is replaced before half its life is over. */
+const TOKEN_REFRESH_FRACTION = 0.45;
+/** A reader refused for want of a place may try again when the next sweep has been. */
+const MS_PER_SEC = 1000;
+
+export interface DeliveryDeps {
+  readonly record: StreamRecord;
+  readonly buffer: StreamBuffer;
+  readonly emit: (event: StreamTelemetry) => void;
+  /** Told when the last reader has gone. */
+  readonly onEmpty: () => void;
+}
+
+export interface AttachRequest {
+  readonly position: EventId;
+  /** Whether the reader named the position itself; otherwise it is its token's. */
+  readonly isPositionExplicit: boolean;
+  readonly mode: ReadMode;
+  /** Without control events: go on from the earliest retained event where some are missing. */
+  readonly acceptGap: boolean;
+  /** Whether the reader comes back, as against starting the stream. */
+  readonly isResumed: boolean;
+  readonly token: IssuedToken | undefined;
+}
+
+export type AttachVerdict =
+  | { readonly kind: "attached"; readonly reader: Reader }
+  /** The stream is finished and the reader has all of it. */
+  | { readonly kind: "nothing_left" }
+  | { readonly kind: "refused"; readonly error: SpillwayError };
+
+/** Largest queue a port may report room for: one more chunk then still fits the reader's limit. */
+export function portHighWaterMark(readerBufferBytes: number): number {
+  return readerBufferBytes - SEGMENT_MAX_BYTES;
+}
+
+export class Delivery {
+  readonly readers: ReaderRegistry;
+  /** Whether the outcome is durable and may be told. */
+  private isEndAnnounced = false;
+  private trailingRetryMs: number | undefined;
+
+  constructor(private readonly deps: DeliveryDeps) {
+    this.readers = new ReaderRegistry(deps.record.settings);
+  }
+
+  attach(request: AttachRequest, port: ReaderPort, nowMs: number): AttachVerdict {
+    const { emit } = this.deps;
+    const position = formatEventId(request.position);
+    if (request.isResumed) emit({ event: "SseResumeAttempt", position });
+    const verdict = this.admit(request, port, nowMs);
+    if (verdict.kind === "refused") {
+      if (request.isResumed) emit({ event: "SseResumeFailed", code: verdict.error.code });
+      return verdict;
+    }
+    if (request.isResumed) this.noteResume(request, verdict);
+    if (verdict.kind === "attached") {
+      if (request.token !== undefined) emit({ event: "SseResumeIssued", position });
+      this.feed(verdict.reader, nowMs);
+    }
+    return verdict;
+  }
+
+  /** Hands new pieces to the readers that are just there; the others catch up by pulling. */
+  deliver(pieces: readonly Piece[], nowMs: number): void {
+    for (const piece of pieces) {
+      for (const reader of this.readers) {
+        if (!offerPiece(reader, piece, nowMs) && reader.hasRoom) this.feed(reader, nowMs);
+      }
+    }
+  }
+
+  /** The port has room again. */
+  pull(reader: Reader, nowMs: number): void {
+    if (reader.isGone) return;
+    reader.noteTaken(nowMs);
+    this.feed(reader, nowMs);
+  }
+
+  /** The reader's connection is gone. */
+  disconnect(reader: Reader, nowMs: number): void {
+    this.remove(reader, "disconnected", nowMs);
+  }
+
+  /** The outcome is durable: whoever has everything is told, the others when they get there. */
+  announceEnd(nowMs: number): void {
+    this.isEndAnnounced = true;
+    for (const reader of this.readers.all()) this.feed(reader, nowMs);
+  }
+
+  /** Lets go of every reader, when the stream itself is about to be deleted. */
+  expel(nowMs: number): void {
+    for (const reader of this.readers.all()) {
+      this.remove(reader, "stream_expired", nowMs);
+      reader.port.abort();
+    }
+  }
+
+  sweep(nowMs: number): void {
+    for (const { reader, reason } of this.readers.sweep(nowMs)) {
+      if (reason === "stalled") this.cut(reader, reason, nowMs);
+      else this.sendAway(reader, reason, this.deps.record.settings.retryMs, nowMs);
+    }
+  }
+
+  /** Comments to readers that were sent nothing for a heartbeat; also how a dead connection shows. */
+  heartbeat(nowMs: number): void {
+    for (const reader of this.readers) {
+      const isDue = nowMs - reader.lastSentAtMs >= this.deps.record.settings.heartbeatMs;
+      if (isDue && reader.hasRoom && !reader.isMidEvent) reader.send(HEARTBEAT, nowMs);
+    }
+  }
+
+  nextHeartbeatAtMs(): number | undefined {
+    let earliest: number | undefined;
+    for (const reader of this.readers) {
+      if (!reader.hasRoom) continue;
+      const dueMs = reader.lastSentAtMs + this.deps.record.settings.heartbeatMs;
+      earliest = earliest === undefined ? dueMs : Math.min(earliest, dueMs);
+    }
+    return earliest;
+  }
+
+  nextTokenRefreshAtMs(): number | undefined {
+    let earliest: number | undefined;
+    for (const { tokenRefreshAtMs } of this.readers) {
+      if (tokenRefreshAtMs !== undefined) earliest = Math.min(earliest ?? tokenRefreshAtMs, tokenRefreshAtMs);
+    }
+    return earliest;
+  }
+
+  readersDueForToken(nowMs: number): Reader[] {
+    return this.readers.all().filter((reader) => (reader.tokenRefreshAtMs ?? Infinity) <= nowMs);
+  }
+
+  /** What a token issued to this reader now should say. */
+  positionOf(reader: Reader): EventId {
+    return this.deps.buffer.idOf(reader.nextSeq - 1);
+  }
+
+  refreshToken(reader: Reader, position: EventId, token: IssuedToken, nowMs: number): void {
+    if (reader.isGone) return;
+    reader.notices.set("resume", resumeFrame(this.deps.record, token, reader.isFollowing ? "live" : "replay"));
+    reader.tokenRefreshAtMs = refreshAtMs(token);
+    this.deps.emit({ event: "SseResumeIssued", position: formatEventId(position) });
+    this.feed(reader, nowMs);
+  }
+
+  /** Puts a notice between events for every reader that takes control events. */
+  notifyDegraded(nowMs: number): void {
+    for (const reader of this.readers.all()) {
+      if (reader.hasControlEvents) reader.notices.set("degraded", degradedFrame());
+      if (!reader.isMidEvent) this.feed(reader, nowMs);
+    }
+  }
+
+  /** A reconnection time the source asked for after its last event: told with the end. */
+  noteTrailingRetry(retryMs: number): void {
+    this.trailingRetryMs = retryMs;
+  }
+
+  diagnostics(): Diagnostics {
+    const { record, buffer } = this.deps;
+    return {
+      resumes: record.resumes,
+      trims: buffer.trimmedEvents,
+      recovered_events: record.recoveredEvents,
+      folded_events: 0,
+    };
+  }
+
+  private admit(request: AttachRequest, port: ReaderPort, nowMs: number): AttachVerdict {
+    const { record, buffer } = this.deps;
+    const located = buffer.locate(request.position);
+    if (located.kind === "unknown") {
+      return refuse({ code: "invalid_request", field: "last_event_id", detail: "no event of this stream has this id" });
+    }
+    const hasAll = located.kind === "here" && located.seq === buffer.lastSeq;
+    const isOverForReader = record.hasControlEvents || record.state === "completed";
+    if (isFinished(record.state) && hasAll && request.isPositionExplicit && isOverForReader) {
+      return { kind: "nothing_left" };
+    }
+    const nextSeq = this.startSeq(request, located);
+    if (typeof nextSeq !== "number") return refuse(nextSeq);
+    const admission = this.readers.admit(nowMs);
+    if (admission.kind === "reject") {
+      const { maxReaders, cleanupIntervalMs } = record.settings;
+      const retryAfterSec = Math.ceil(cleanupIntervalMs / MS_PER_SEC);
+      return refuse({ code: "reader_limit", maxReaders, retryAfterSec });
+    }
+    if (admission.kind === "admit_instead_of") this.makeRoom(admission.reader, admission.reason, nowMs);
+    return { kind: "attached", reader: this.welcome(request, located, { port, nextSeq, nowMs }) };
+  }
+
+  /** The first event to send; an error where that would skip events without a word. */
+  private startSeq(request: AttachRequest, located: Exclude<Located, { kind: "unknown" }>): number | SpillwayError {
+    const { record, buffer } = this.deps;
+    const wanted = located.seq + 1;
+    if (record.hasControlEvents) return wanted;
+    const earliest = buffer.firstRetainedFrom(wanted) ?? buffer.lastSeq + 1;
+    if (earliest === wanted && located.kind === "here") return wanted;
+    if (request.acceptGap) return earliest;
+    const earliestId = formatEventId(buffer.idOf(Math.min(earliest, Math.max(buffer.lastSeq, 0))));
+    return { code: "position_trimmed", earliestId };
+  }
+
+  private welcome(
+    request: AttachRequest,
+    located: Exclude<Located, { kind: "unknown" }>,
+    place: { port: ReaderPort; nextSeq: number; nowMs: number },
+  ): Reader {
+    const { record, buffer } = this.deps;
+    const reader = new Reader({
+      ...place,
+      hasControlEvents: record.hasControlEvents,
+      isFollowing: request.mode === "live",
+      isResumed: request.isResumed,
+      replayThroughSeq: buffer.lastSeq,
+    });
+    this.readers.add(reader);
+    const isRewound = located.kind === "rewound";
+    const position = isRewound ? undefined : buffer.idOf(place.nextSeq - 1);
+    let head = OPENING_FRAME + primingFrame(position, record.settings.retryMs);
+    if (record.hasControlEvents) {
+      if (request.token !== undefined) head += resumeFrame(record, request.token, request.mode);
+      if (isRewound) head += rewindFrame(record, request.position, buffer.idOf(located.seq));
+      if (buffer.isDegraded) head += degradedFrame();
+    }
+    reader.send(textEncoder.encode(head), place.nowMs);
+    if (request.token !== undefined && record.hasControlEvents) reader.tokenRefreshAtMs = refreshAtMs(request.token);
+    return reader;
+  }
+
+  private noteResume(request: AttachRequest, verdict: Exclude<AttachVerdict, { kind: "refused" }>): void {
+    const { record, buffer, emit } = this.deps;
+    const position = formatEventId(request.position);
+    const replayed = verdict.kind === "attached" ? buffer.lastSeq - verdict.reader.nextSeq + 1 : 0;
+    record.resumes++;
+    record.recoveredEvents += replayed;
+    emit({ event: "SseResumeSuccess", position, replayed_events: replayed });
+    if (buffer.locate(request.position).kind === "rewound") {
+      const missing = request.position.seq - (verdict.kind === "attached" ? verdict.reader.nextSeq - 1 : 0);
+      emit({ event: "SsePartialRecovery", kind: "rewind", position, missing_events: missing });
+    }
+  }
+
+  private feed(reader: Reader, nowMs: number): void {
+    for (;;) {
+      const result = feedReader(reader, this.deps.buffer, nowMs);
+      switch (result.kind) {
+        case "full":
+          return;
+        case "fell_behind":
+          return this.cut(reader, "fell_behind", nowMs);
+        case "gap":
+          this.noteGap(reader, result.missingEvents);
+          break;
+        case "caught_up":
+          return this.finishOrFollow(reader, nowMs);
+      }
+    }
+  }
+
+  private noteGap(reader: Reader, missingEvents: number): void {
+    const { record, emit, buffer } = this.deps;
+    const position = formatEventId(buffer.idOf(reader.nextSeq - 1));
+    if (reader.isResumed && reader.nextSeq - 1 <= reader.replayThroughSeq) record.recoveredEvents -= missingEvents;
+    emit({ event: "SsePartialRecovery", kind: "gap", position, missing_events: missingEvents });
+  }
+
+  private finishOrFollow(reader: Reader, nowMs: number): void {
+    const { record, emit, buffer } = this.deps;
+    if (isFinished(record.state)) {
+      if (this.isEndAnnounced) this.sendEnd(reader, nowMs);
+      return;
+    }
+    if (!reader.isFollowing) {
+      this.leave(reader, nowMs);
+      reader.port.close();
+      return;
+    }
+    if (reader.isResumed && reader.liveSinceMs === undefined) {
+      reader.liveSinceMs = nowMs;
+      const position = formatEventId(buffer.idOf(reader.nextSeq - 1));
+      emit({ event: "SseResumeLiveStart", position, catch_up_ms: nowMs - reader.attachedAtMs });
+    }
+  }
+
+  private sendEnd(reader: Reader, nowMs: number): void {
+    const { record, buffer } = this.deps;
+    this.leave(reader, nowMs);
+    if (!record.hasControlEvents) {
+      // A clean close would say that this was all; only a complete stream may.
+      if (record.state === "completed") reader.port.close();
+      else reader.port.abort();
+      return;
+    }
+    const frame = endFrame(record, buffer.idOf(buffer.lastSeq), {
+      diagnostics: this.diagnostics(),
+      retryMs: this.trailingRetryMs,
+    });
+    reader.send(textEncoder.encode(frame), nowMs);
+    reader.port.close();
+  }
+
+  private makeRoom(reader: Reader, reason: "stalled" | "evicted", nowMs: number): void {
+    if (reason === "stalled") this.cut(reader, reason, nowMs);
+    else this.sendAway(reader, reason, this.readers.evictionRetryMs(), nowMs);
+  }
+
+  /** Ends a healthy reader's connection and tells it when to come back. */
+  private sendAway(reader: Reader, reason: ReaderRemovalReason, retryMs: number, nowMs: number): void {
+    this.remove(reader, reason, nowMs);
+    if (!reader.hasControlEvents || reader.isMidEvent) return reader.port.abort();
+    reader.port.send(textEncoder.encode(retryFrame(retryMs)));
+    reader.port.close();
+  }
+
+  /** Breaks a reader's connection; what was queued for it is dropped, and it comes back at its id. */
+  private cut(reader: Reader, reason: ReaderRemovalReason, nowMs: number): void {
+    this.remove(reader, reason, nowMs);
+    reader.port.abort();
+  }
+
+  private remove(reader: Reader, reason: ReaderRemovalReason, nowMs: number): void {
+    if (reader.isGone) return;
+    this.deps.emit({ event: "SseReaderRemoved", reason, age_ms: nowMs - reader.attachedAtMs });
+    this.leave(reader, nowMs);
+  }
+
+  private leave(reader: Reader, nowMs: number): void {
+    if (reader.isGone) return;
+    reader.isGone = true;
+    this.readers.remove(reader);
+    if (reader.liveSinceMs !== undefined) {
+      const duration_ms = nowMs - reader.liveSinceMs;
+      this.deps.emit({ event: "SseResumeLiveEnd", state: this.deps.record.state, duration_ms });
+    }
+    if (this.readers.size === 0) this.deps.onEmpty();
+  }
+}
+
+function refuse(error: SpillwayError): AttachVerdict {
+  return { kind: "refused", error };
+}
+
+function refreshAtMs(token: IssuedToken): number {
+  return token.issuedAtMs + (token.expiresAtMs - token.issuedAtMs) * TOKEN_REFRESH_FRACTION;
+}

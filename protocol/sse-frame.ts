@@ -1,0 +1,110 @@
+/**
+ * Server-Sent Events on the way out: one place where events become wire text.
+ *
+ * A frame is made once, stored as made and copied on replay. Every event frame begins with its
+ * `id:` line; {@link skipFramesThrough} relies on that, and on frames ending with an empty line.
+ *
+ * Source: WHATWG HTML, 9.2 Server-sent events.
+ */
+import { formatEventId, parseEventId, type EventId } from "./event-id.ts";
+
+/** One event as a source sent it, after parsing, before it has an id of ours. */
+export interface SourceEvent {
+  /** Event name; `undefined` is the default (`message`). */
+  readonly event: string | undefined;
+  /** Data with its lines joined by LF, never holding CR. */
+  readonly data: string;
+  /** Reconnection time in ms that the source asked for with or before this event. */
+  readonly retryMs: number | undefined;
+}
+
+/** A comment: keeps proxies from cutting an idle response, and shows us a reader that is gone. */
+export const HEARTBEAT_FRAME = ":\n\n";
+/** Sent with the response head, so that no proxy holds the head back for a first byte. */
+export const OPENING_FRAME = ": spillway\n\n";
+
+export function eventFrame(id: EventId, event: SourceEvent): string {
+  let frame = `id: ${formatEventId(id)}\n`;
+  if (event.event !== undefined) frame += `event: ${event.event}\n`;
+  if (event.retryMs !== undefined) frame += `retry: ${event.retryMs}\n`;
+  return frame + dataLines(event.data) + "\n";
+}
+
+/**
+ * A frame without data: EventSource dispatches nothing, but takes the id as its position
+ * (WHATWG 9.2.6: the last event ID is set before an empty data buffer ends the dispatch).
+ */
+export function primingFrame(position: EventId | undefined, retryMs: number): string {
+  const id = position === undefined ? "" : `id: ${formatEventId(position)}\n`;
+  return `${id}retry: ${retryMs}\n\n`;
+}
+
+export function retryFrame(retryMs: number): string {
+  return `retry: ${retryMs}\n\n`;
+}
+
+/** An in-band control event; only `gap` and `end` carry an id. */
+export function controlFrame(event: string, payload: object, options: { id?: EventId; retryMs?: number } = {}): string {
+  const id = options.id === undefined ? "" : `id: ${formatEventId(options.id)}\n`;
+  const retry = options.retryMs === undefined ? "" : `retry: ${options.retryMs}\n`;
+  return `${id}event: ${event}\n${retry}data: ${JSON.stringify(payload)}\n\n`;
+}
+
+function dataLines(data: string): string {
+  if (!data.includes("\n")) return `data: ${data}\n`;
+  return data
+    .split("\n")
+    .map((line) => `data: ${line}\n`)
+    .join("");
+}
+
+const LF = 10;
+const DIGIT_0 = 48;
+const DIGIT_9 = 57;
+const HYPHEN = 45;
+const ID_PREFIX_LENGTH = "id: ".length;
+
+/**
+ * Drops the leading frames whose seq is `seq` or less.
+ *
+ * Reads the `id:` line of each frame it passes and nothing else: O(bytes dropped).
+ *
+ * @param frames whole event frames, in order
+ * @returns a view of the same memory, empty when nothing is left
+ * @throws if a frame does not begin with an id of ours: stored bytes are broken
+ */
+export function skipFramesThrough(frames: Uint8Array, seq: number): Uint8Array {
+  let start = 0;
+  while (start < frames.length && seqOfFrameAt(frames, start) <= seq) start = endOfFrame(frames, start);
+  return frames.subarray(start);
+}
+
+function seqOfFrameAt(frames: Uint8Array, start: number): number {
+  let at = start + ID_PREFIX_LENGTH;
+  while (at < frames.length && frames[at] !== HYPHEN && frames[at] !== LF) at++;
+  let seq = 0;
+  let digits = 0;
+  for (at++; at < frames.length; at++, digits++) {
+    const byte = frames[at];
+    if (byte === undefined || byte < DIGIT_0 || byte > DIGIT_9) break;
+    seq = seq * 10 + (byte - DIGIT_0);
+  }
+  if (digits === 0 || frames[at] !== LF) throw new Error("stored frame does not begin with an event id");
+  return seq;
+}
+
+function endOfFrame(frames: Uint8Array, start: number): number {
+  let at = frames.indexOf(LF, start);
+  while (at !== -1) {
+    if (frames[at + 1] === LF) return at + 2;
+    at = frames.indexOf(LF, at + 1);
+  }
+  return frames.length;
+}
+
+/** Position given by a reader: absent, readable, or not an id at all. */
+export function readPosition(text: string | undefined): EventId | "absent" | "malformed" {
+  // EventSource never sends an empty Last-Event-ID; proxies and scripts do, and mean none.
+  if (text === undefined || text === "") return "absent";
+  return parseEventId(text) ?? "malformed";
+}

@@ -1,0 +1,51 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+import { TEST_SECRETS } from "./test/fixtures/test-secrets.ts";
+
+/** Servers and browsers take their time on a busy machine; what they do is not timed. */
+const BLACKBOX_TIMEOUT_MS = 60_000;
+const SLOW_TIMEOUT_MS = 300_000;
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts", "test/simulation/**/*.test.ts"],
+          testTimeout: 120_000,
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.jsonc" },
+            miniflare: { bindings: { ...TEST_SECRETS, CLIENT_AUTH: "none" } },
+          }),
+        ],
+        test: { name: "workerd", include: ["test/workerd/**/*.test.ts"], testTimeout: 30_000 },
+      },
+      {
+        test: {
+          name: "blackbox",
+          include: ["test/blackbox/**/*.test.ts"],
+          globalSetup: ["test/fixtures/build-bundle.ts"],
+          testTimeout: BLACKBOX_TIMEOUT_MS,
+          hookTimeout: BLACKBOX_TIMEOUT_MS,
+        },
+      },
+      {
+        test: {
+          name: "slow",
+          include: ["test/slow/**/*.test.ts"],
+          globalSetup: ["test/fixtures/build-bundle.ts"],
+          testTimeout: SLOW_TIMEOUT_MS,
+          hookTimeout: SLOW_TIMEOUT_MS,
+          // One at a time: these measure memory and kill servers.
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});

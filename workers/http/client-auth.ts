@@ -1,0 +1,78 @@
+/**
+ * Who calls: client keys to tenants, and telling client keys from resume tokens. Pure.
+ */
+import type { SpillwayError } from "../../protocol/errors.ts";
+import { looksLikeToken } from "../../protocol/resume-token.ts";
+import type { Config } from "../config.ts";
+
+/** The one tenant of a service without client keys. */
+export const ANONYMOUS_TENANT = "default";
+
+export type TenantVerdict =
+  | { readonly ok: true; readonly tenant: string }
+  | { readonly ok: false; readonly error: SpillwayError };
+
+/** Who may start a stream: anybody without client keys, otherwise the holder of one. */
+export function authenticateClient(config: Config, authorization: string | undefined): TenantVerdict {
+  if (config.clientAuth === "none") return { ok: true, tenant: ANONYMOUS_TENANT };
+  const key = bearerOf(authorization);
+  const tenant = key === undefined ? undefined : tenantOf(config, key);
+  return tenant === undefined ? { ok: false, error: { code: "unauthorized" } } : { ok: true, tenant };
+}
+
+/** What a request to go on with a stream brought along. */
+export interface ResumeCredentials {
+  readonly token: string | undefined;
+  /** A client key, where keys are in use and one was sent beside the token. */
+  readonly clientKey: string | undefined;
+}
+
+/**
+ * The token of a resume, status or cancel call: `X-Resume-Token`, else a bearer that is no client key,
+ * else `?token=`. With client keys in use, a bearer that does not look like a token is a key.
+ */
+export function readResumeCredentials(
+  config: Config,
+  given: { header: string | undefined; authorization: string | undefined; query: string | undefined },
+): ResumeCredentials {
+  const bearer = bearerOf(given.authorization);
+  const usesKeys = config.clientAuth === "bearer";
+  const isBearerKey = bearer !== undefined && usesKeys && (given.header !== undefined || !looksLikeToken(bearer));
+  const clientKey = isBearerKey ? bearer : undefined;
+  return { token: given.header ?? (isBearerKey ? undefined : bearer) ?? given.query, clientKey };
+}
+
+/**
+ * Whether a key that came with a token belongs to the token's tenant. A token alone is enough: it is
+ * a capability, and EventSource can send nothing else.
+ */
+export function checkKeyAgainstToken(
+  config: Config,
+  clientKey: string | undefined,
+  tenant: string,
+): SpillwayError | undefined {
+  if (clientKey === undefined) return undefined;
+  const owner = tenantOf(config, clientKey);
+  if (owner === undefined) return { code: "unauthorized" };
+  return owner === tenant ? undefined : { code: "stream_not_found" };
+}
+
+function bearerOf(authorization: string | undefined): string | undefined {
+  const match = /^Bearer +(\S+)$/i.exec(authorization ?? "");
+  return match?.[1];
+}
+
+/** Looks at every key, in time that tells nothing about how much of one was right. */
+function tenantOf(config: Config, key: string): string | undefined {
+  let found: string | undefined;
+  for (const [candidate, tenant] of config.tenantByKey) {
+    if (equalInConstantTime(candidate, key)) found = tenant;
+  }
+  return found;
+}
+
+function equalInConstantTime(left: string, right: string): boolean {
+  let difference = left.length ^ right.length;
+  for (let at = 0; at < right.length; at++) difference |= left.charCodeAt(at % left.length) ^ right.charCodeAt(at);
+  return difference === 0;
+}

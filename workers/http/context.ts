@@ -1,0 +1,23 @@
+/**
+ * What a request carries through the Worker: bindings, services, and the id its answer is found by.
+ */
+import type { KeyRing } from "../../protocol/resume-token.ts";
+import type { TelemetrySink } from "../../protocol/telemetry.ts";
+import type { Config } from "../config.ts";
+import type { StreamObjects } from "../stream-objects.ts";
+
+/** Made once per isolate and configuration; clock, randomness and network come in here. */
+export interface Services {
+  readonly config: Config;
+  readonly ring: KeyRing;
+  readonly streams: StreamObjects;
+  readonly telemetry: TelemetrySink;
+  readonly clock: () => number;
+  readonly randomBytes: (length: number) => Uint8Array;
+  readonly fetch: typeof fetch;
+}
+
+export interface HonoEnv {
+  Bindings: Env;
+  Variables: { requestId: string };
+}

@@ -1,0 +1,50 @@
+/**
+ * Entry of the Worker: exports only. Services are made once per isolate and bindings.
+ */
+import type { Hono } from "hono";
+
+import { createKeyRing } from "../protocol/resume-token.ts";
+import { createLogSink } from "../protocol/telemetry.ts";
+import { createApp, createFaultyApp } from "./app.ts";
+import { readConfig } from "./config.ts";
+import type { HonoEnv } from "./http/context.ts";
+import { StreamObjects } from "./stream-objects.ts";
+
+export { RequestStream } from "../durable-objects/request-stream.ts";
+
+const telemetry = createLogSink((line) => console.log(line));
+const apps = new WeakMap<Env, Promise<Hono<HonoEnv>>>();
+
+function randomBytes(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length));
+}
+
+async function createAppFor(env: Env): Promise<Hono<HonoEnv>> {
+  const reading = readConfig({ ...env });
+  if (!reading.ok) {
+    console.error(JSON.stringify({ event: "Misconfigured", faults: reading.faults }));
+    return createFaultyApp(reading.faults, randomBytes);
+  }
+  const { config } = reading;
+  return createApp({
+    config,
+    ring: await createKeyRing(config.resumeSecret, config.previousResumeSecret),
+    streams: new StreamObjects(env.REQUEST_STREAM),
+    telemetry,
+    clock: Date.now,
+    randomBytes,
+    // Bare `fetch` as a member loses its receiver ("Illegal invocation").
+    fetch: (input, init) => fetch(input, init),
+  });
+}
+
+export default {
+  async fetch(request, env, ctx): Promise<Response> {
+    let app = apps.get(env);
+    if (app === undefined) {
+      app = createAppFor(env);
+      apps.set(env, app);
+    }
+    return (await app).fetch(request, env, ctx);
+  },
+} satisfies ExportedHandler<Env>;

@@ -1,0 +1,131 @@
+/**
+ * `ROUTES`: which upstreams there are, and how each is called. Upstreams come from here alone, never
+ * from a request.
+ */
+import { z } from "zod";
+
+import type { ConfigFault } from "../protocol/errors.ts";
+import { PriorityRule } from "../protocol/priority.ts";
+import { DEMO_UPSTREAM } from "../upstream/demo-source.ts";
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/;
+const ROUTE_NAME = /^[a-z0-9][a-z0-9_-]*(\/[a-z0-9][a-z0-9_-]*)*$/;
+const ALIAS = /^(\/[A-Za-z0-9._~-]+)+$/;
+const METHODS = ["GET", "POST", "PUT", "PATCH"] as const;
+/** First path segments that are ours. */
+const RESERVED = new Set(["admin", "docs", "events", "health", "iceberg", "metrics", "ready", "resume", "v1"]);
+const FOLD_PRESETS = ["openai", "anthropic", "ai-sdk", "text"] as const;
+
+const HeaderName = z.string().regex(HEADER_NAME, "a header name");
+
+const Route = z.strictObject({
+  name: z
+    .string()
+    .regex(ROUTE_NAME, "lower-case words, digits, - and _, with slashes between")
+    .refine((name) => !RESERVED.has(name.split("/")[0] ?? ""), `may not begin with ${[...RESERVED].join(", ")}`),
+  upstream: z
+    .string()
+    .refine(isUpstream, `${DEMO_UPSTREAM}, or an absolute http(s) URL without credentials or fragment`),
+  method: z.enum(METHODS).default("POST"),
+  allowGet: z.boolean().default(false),
+  headers: z.record(HeaderName, z.string()).default({}),
+  forwardHeaders: z.array(HeaderName).default([]),
+  alias: z.string().regex(ALIAS, "a path such as /v1/chat/completions").optional(),
+  control: z.boolean().default(true),
+  priority: z.array(PriorityRule).max(64).default([]),
+  fold: z.union([z.enum(FOLD_PRESETS), z.strictObject({ paths: z.array(z.string().min(1)).min(1) })]).optional(),
+  connectTimeoutMs: z.int().min(100).max(600_000).default(30_000),
+  idleTimeoutMs: z.int().min(100).max(900_000).default(300_000),
+  maxBodyBytes: z.int().min(0).max(10_485_760).default(1_048_576),
+});
+
+export type RouteConfig = z.infer<typeof Route>;
+
+const ALLOWED = 'a JSON array of {"name", "upstream", …}, with at least one route';
+
+/** Reads and checks all routes; puts each fault, with its place, into `faults`. */
+export function readRoutes(
+  given: unknown,
+  secrets: Readonly<Record<string, unknown>>,
+  faults: ConfigFault[],
+): readonly RouteConfig[] {
+  const list = typeof given === "string" ? parseJson(given) : given;
+  if (!Array.isArray(list) || list.length === 0) {
+    faults.push({
+      variable: "ROUTES",
+      found: given === undefined ? "nothing" : describe(list ?? given),
+      allowed: ALLOWED,
+    });
+    return [];
+  }
+  const routes: RouteConfig[] = [];
+  for (const [index, entry] of list.entries()) {
+    const parsed = Route.safeParse(entry);
+    if (parsed.success) routes.push(withSecrets(parsed.data, secrets, faults));
+    else for (const issue of parsed.error.issues) faults.push(faultOf(issue, index, entry));
+  }
+  refuseDoubles(routes, faults);
+  return routes;
+}
+
+function faultOf(issue: z.core.$ZodIssue, index: number, entry: unknown): ConfigFault {
+  const place = issue.path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
+  let found: unknown = entry;
+  for (const step of issue.path) found = Object(found)[step];
+  return { variable: `ROUTES[${index}]${place}`, found: describe(found), allowed: issue.message };
+}
+
+/** `${NAME}` in a header's value is a secret of the Worker's; an unknown one is a fault. */
+function withSecrets(
+  route: RouteConfig,
+  secrets: Readonly<Record<string, unknown>>,
+  faults: ConfigFault[],
+): RouteConfig {
+  const headers: Record<string, string> = {};
+  for (const [header, template] of Object.entries(route.headers)) {
+    headers[header] = template.replace(/\$\{([^}]*)\}/g, (placeholder, name: string) => {
+      const secret = secrets[name];
+      if (typeof secret === "string" && secret !== "") return secret;
+      const allowed = `the name of a secret of this Worker; ${name} is not set`;
+      faults.push({ variable: `ROUTES ${route.name}.headers.${header}`, found: placeholder, allowed });
+      return "";
+    });
+  }
+  return { ...route, headers };
+}
+
+function refuseDoubles(routes: readonly RouteConfig[], faults: ConfigFault[]): void {
+  const seen = new Set<string>();
+  for (const { name, alias } of routes) {
+    for (const path of [`/${name}/stream`, ...(alias === undefined ? [] : [alias])]) {
+      if (seen.has(path))
+        faults.push({ variable: "ROUTES", found: `${path} twice`, allowed: "each name and alias once" });
+      seen.add(path);
+    }
+  }
+}
+
+function isUpstream(text: string): boolean {
+  if (text === DEMO_UPSTREAM || text.startsWith(`${DEMO_UPSTREAM}?`)) return true;
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  const isHttp = url.protocol === "http:" || url.protocol === "https:";
+  return isHttp && url.username === "" && url.password === "" && url.hash === "";
+}
+
+/** Short, and without a header's value: that may hold a secret written in by mistake. */
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "object") return Array.isArray(value) ? `an array of ${value.length}` : "an object";
+  const text = JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON: the caller says what is wanted.
+    return undefined;
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * The stream calls: start, resume, cancel, status. Each validates, then makes one call to one object.
+ */
+import type { Context, Hono } from "hono";
+
+import { READ_MODES, type ReadMode } from "../../protocol/control-events.ts";
+import { START_POSITION, type EventId } from "../../protocol/event-id.ts";
+import type { SpillwayError } from "../../protocol/errors.ts";
+import {
+  CORRELATION_ID_MAX_CHARS,
+  IDEMPOTENCY_KEY_MAX_CHARS,
+  IDEMPOTENCY_KEY_MIN_CHARS,
+} from "../../protocol/limits.ts";
+import { verifyToken, type ResumeClaims } from "../../protocol/resume-token.ts";
+import { readPosition } from "../../protocol/sse-frame.ts";
+import { DEGRADED_HEADER, PASS_THROUGH_HEADER, type Result, type StartCall } from "../../protocol/stream-call.ts";
+import { openUpstream, passThrough } from "../../upstream/open-upstream.ts";
+import { authenticateClient, checkKeyAgainstToken, readResumeCredentials } from "../http/client-auth.ts";
+import type { HonoEnv, Services } from "../http/context.ts";
+import { mount, type Handler } from "../http/mount.ts";
+import { problemResponse } from "../http/problem.ts";
+import { readBody } from "../http/request-limits.ts";
+import { deriveRequestId, fingerprintOf, randomRequestId } from "../request-ids.ts";
+import type { RouteConfig } from "../route-config.ts";
+import type { ObjectAnswer } from "../stream-objects.ts";
+import { buildUpstreamCall, forwardedQuery } from "../upstream-call.ts";
+
+type StreamContext = Context<HonoEnv>;
+
+export function mountStreams(app: Hono<HonoEnv>, services: Services): void {
+  for (const route of services.config.routes) {
+    const start: Handler = (context) => answer(context, startStream(context, route, services));
+    const resume: Handler = (context) => answer(context, resumeStream(context, route.name, services));
+    const cancel: Handler = (context) => answer(context, cancelStream(context, route.name, services));
+    const status: Handler = (context) => answer(context, streamStatus(context, route.name, services));
+    const starts = route.allowGet ? { POST: start, GET: start } : { POST: start };
+    mount(app, `/${route.name}/stream`, { ...starts, DELETE: cancel });
+    mount(app, `/${route.name}/resume`, { GET: resume, POST: resume });
+    mount(app, `/${route.name}/status`, { GET: status });
+    if (route.alias !== undefined) mount(app, route.alias, starts);
+  }
+  const resume: Handler = (context) => answer(context, resumeStream(context, undefined, services));
+  mount(app, "/resume", { GET: resume, POST: resume });
+}
+
+/** Handlers return the error as a value; here it becomes a problem response. */
+async function answer(context: StreamContext, outcome: Promise<Response | SpillwayError>): Promise<Response> {
+  const settled = await outcome;
+  return settled instanceof Response ? settled : problemResponse(settled, context.get("requestId"));
+}
+
+async function startStream(context: StreamContext, route: RouteConfig, services: Services) {
+  const { config, streams } = services;
+  const client = authenticateClient(config, context.req.header("authorization"));
+  if (!client.ok) return client.error;
+  const key = readIdempotencyKey(context);
+  if (!key.ok) return key.error;
+  const position = readGivenPosition(context);
+  if (!position.ok) return position.error;
+  if (key.value === undefined && position.value !== undefined && position.value.seq > 0) {
+    const detail = "a start that goes on needs an Idempotency-Key; without one, resume with the stream's token";
+    return invalid("last_event_id", detail);
+  }
+  const correlationId = readCorrelationId(context);
+  if (!correlationId.ok) return correlationId.error;
+  const body = await readBody(context.req.raw, route.maxBodyBytes);
+  if (!body.ok) return body.error;
+
+  const query = forwardedQuery(context.req.url);
+  const identity = {
+    requestId:
+      key.value === undefined
+        ? randomRequestId(services.randomBytes)
+        : await deriveRequestId(config.idempotencySecret, { tenant: client.tenant, route: route.name, key: key.value }),
+    route: route.name,
+    tenant: client.tenant,
+    correlationId: correlationId.value,
+    fingerprint: key.value === undefined ? undefined : await fingerprintOf(query.toString(), body.body),
+  };
+  const call: StartCall = {
+    kind: "start",
+    identity,
+    upstream: buildUpstreamCall(route, context.req.raw, query),
+    settings: config.settings,
+    hasControlEvents: route.control,
+    priorityRules: route.priority,
+    respondAsync: prefersAsync(context.req.header("prefer")),
+    position: position.value ?? START_POSITION,
+    isPositionExplicit: position.value !== undefined,
+    acceptGap: acceptsGap(context),
+  };
+  context.set("requestId", identity.requestId);
+  const reached = await streams.call(identity.requestId, call, { body: body.body, signal: context.req.raw.signal });
+  if (reached.kind === "unreachable") return passUpstreamThrough(call, body.body, services, reached.error);
+  if (reached.kind === "error") return reached.error;
+  if (reached.response.status === 202) return acceptedResponse(context, route.name, reached.response);
+  return publicResponse(reached.response, identity.requestId);
+}
+
+/** Degraded, never down: the object cannot be reached, so the stream goes by without resume. */
+async function passUpstreamThrough(
+  call: StartCall,
+  body: Uint8Array | undefined,
+  services: Services,
+  error: SpillwayError,
+): Promise<Response | SpillwayError> {
+  // Neither can be had without the object: a receipt to resume by, or the rest of a stream.
+  if (call.respondAsync || call.position.seq > 0) return error;
+  const { requestId, route, tenant } = call.identity;
+  const time = new Date(services.clock()).toISOString();
+  services.telemetry({ event: "SseDegraded", kind: "object", request_id: requestId, route, tenant, time });
+  const opened = await openUpstream(call.upstream, {
+    body,
+    fetch: services.fetch,
+    abort: new AbortController(),
+  });
+  if (opened.kind === "failed") return opened.error;
+  const headers = { "X-Request-Id": requestId, [DEGRADED_HEADER]: "object" };
+  if (opened.kind === "other") return passThrough(opened.response, headers);
+  return new Response(opened.body, {
+    headers: {
+      ...headers,
+      "Content-Type": "text/event-stream; charset=utf-8",
+      "Cache-Control": "no-store, no-transform",
+      "X-Accel-Buffering": "no",
+    },
+  });
+}
+
+/** 202 for `Prefer: respond-async` (RFC 7240): how to come and read. */
+async function acceptedResponse(context: StreamContext, route: string, response: Response): Promise<Response> {
+  const receipt = await response.json<{ request_id: string; resume_token: string; expires_at: string }>();
+  const resume_url = new URL(`/${route}/resume`, context.req.url).href;
+  const { request_id, resume_token, expires_at } = receipt;
+  return Response.json(
+    { request_id, resume_token, resume_url, expires_at },
+    {
+      status: 202,
+      headers: {
+        "Preference-Applied": "respond-async",
+        "Cache-Control": "no-store",
+        "X-Request-Id": request_id,
+        "X-Resume-Token": resume_token,
+      },
+    },
+  );
+}
+
+async function resumeStream(context: StreamContext, route: string | undefined, services: Services) {
+  const claims = await authorize(context, route, services);
+  if (!claims.ok) return claims.error;
+  const position = readGivenPosition(context);
+  if (!position.ok) return position.error;
+  const mode = readMode(context);
+  if (!mode.ok) return mode.error;
+  const { requestId, tenant } = claims.value;
+  context.set("requestId", requestId);
+  const reached = await services.streams.call(
+    requestId,
+    {
+      kind: "resume",
+      requestId,
+      tenant,
+      route: claims.value.route,
+      position: position.value ?? claims.value.position,
+      isPositionExplicit: position.value !== undefined,
+      mode: mode.value,
+      acceptGap: acceptsGap(context),
+    },
+    { signal: context.req.raw.signal },
+  );
+  return settleResume(reached, claims.value, services);
+}
+
+function settleResume(reached: ObjectAnswer, claims: ResumeClaims, services: Services): Response | SpillwayError {
+  if (reached.kind === "response") return publicResponse(reached.response, claims.requestId);
+  // What an object refuses it reports itself; what never reached one is reported here.
+  const isUnreported = reached.kind === "unreachable" || reached.error.code === "stream_expired";
+  if (isUnreported) noteResumeFailure(services, reached.error, claims);
+  return reached.error;
+}
+
+async function cancelStream(context: StreamContext, route: string, services: Services) {
+  const claims = await authorize(context, route, services);
+  if (!claims.ok) return claims.error;
+  const { requestId, tenant } = claims.value;
+  return statusResponse(context, requestId, await services.streams.cancel(requestId, tenant));
+}
+
+async function streamStatus(context: StreamContext, route: string, services: Services) {
+  const claims = await authorize(context, route, services);
+  if (!claims.ok) return claims.error;
+  const { requestId, tenant } = claims.value;
+  return statusResponse(context, requestId, await services.streams.status(requestId, tenant));
+}
+
+function statusResponse(
+  context: StreamContext,
+  requestId: string,
+  result: Awaited<ReturnType<Services["streams"]["status"]>>,
+) {
+  context.set("requestId", requestId);
+  if (!result.ok) return result.error;
+  return Response.json(result.value, { headers: { "Cache-Control": "no-store", "X-Request-Id": requestId } });
+}
+
+/** The token's claims, once token, route and tenant fit together. */
+async function authorize(
+  context: StreamContext,
+  route: string | undefined,
+  services: Services,
+): Promise<Result<ResumeClaims>> {
+  const { config, ring } = services;
+  const { token, clientKey } = readResumeCredentials(config, {
+    header: context.req.header("x-resume-token"),
+    authorization: context.req.header("authorization"),
+    query: context.req.query("token"),
+  });
+  const refuse = (error: SpillwayError, claims?: ResumeClaims): Result<ResumeClaims> => {
+    noteResumeFailure(services, error, claims);
+    return { ok: false, error };
+  };
+  if (token === undefined || token === "") return refuse({ code: "token_missing" });
+  const verdict = await verifyToken(ring, token, services.clock());
+  if (!verdict.ok) return refuse(verdict.error);
+  const { claims } = verdict;
+  if (route !== undefined && claims.route !== route) return refuse({ code: "token_wrong_route", route }, claims);
+  const mismatch = checkKeyAgainstToken(config, clientKey, claims.tenant);
+  return mismatch === undefined ? { ok: true, value: claims } : refuse(mismatch, claims);
+}
+
+function noteResumeFailure(services: Services, error: SpillwayError, claims: ResumeClaims | undefined): void {
+  services.telemetry({
+    event: "SseResumeFailed",
+    code: error.code,
+    ...(error.code === "token_invalid" ? { reason: error.reason } : {}),
+    ...(claims === undefined ? {} : { request_id: claims.requestId, route: claims.route, tenant: claims.tenant }),
+    time: new Date(services.clock()).toISOString(),
+  });
+}
+
+/** An object's answer, with what only concerns us taken off. */
+function publicResponse(response: Response, requestId: string): Response {
+  const copy = new Response(response.body, response);
+  copy.headers.delete(PASS_THROUGH_HEADER);
+  copy.headers.set("X-Request-Id", requestId);
+  return copy;
+}
+
+function invalid(field: string, detail: string): SpillwayError {
+  return { code: "invalid_request", field, detail };
+}
+
+function readIdempotencyKey(context: StreamContext): Result<string | undefined> {
+  const isGet = context.req.method === "GET";
+  const key = context.req.header("idempotency-key") ?? (isGet ? context.req.query("idempotency_key") : undefined);
+  if (key === undefined) return { ok: true, value: undefined };
+  if (key.length >= IDEMPOTENCY_KEY_MIN_CHARS && key.length <= IDEMPOTENCY_KEY_MAX_CHARS)
+    return { ok: true, value: key };
+  // A short key could be guessed, and a stranger would then read along.
+  const detail = `found ${key.length} characters, allowed are ${IDEMPOTENCY_KEY_MIN_CHARS} to ${IDEMPOTENCY_KEY_MAX_CHARS}, chosen at random`;
+  return { ok: false, error: invalid("idempotency_key", detail) };
+}
+
+function readGivenPosition(context: StreamContext): Result<EventId | undefined> {
+  const position = readPosition(context.req.header("last-event-id") || context.req.query("last_event_id"));
+  if (position === "absent") return { ok: true, value: undefined };
+  if (position === "malformed")
+    return { ok: false, error: invalid("last_event_id", "not an event id of this service") };
+  return { ok: true, value: position };
+}
+
+function readCorrelationId(context: StreamContext): Result<string | undefined> {
+  const given = context.req.header("x-correlation-id") ?? context.req.header("x-request-id");
+  if (given === undefined) return { ok: true, value: undefined };
+  const isGood = given.length <= CORRELATION_ID_MAX_CHARS && /^[\x21-\x7e]+$/.test(given);
+  if (isGood) return { ok: true, value: given };
+  const detail = `allowed are 1 to ${CORRELATION_ID_MAX_CHARS} printable ASCII characters without spaces`;
+  return { ok: false, error: invalid("x-correlation-id", detail) };
+}
+
+function readMode(context: StreamContext): Result<ReadMode> {
+  const given = context.req.query("mode") ?? context.req.header("x-resume-mode") ?? "live";
+  const mode = READ_MODES.find((known) => known === given);
+  if (mode !== undefined) return { ok: true, value: mode };
+  return { ok: false, error: invalid("mode", `allowed are ${READ_MODES.join(" and ")}`) };
+}
+
+function acceptsGap(context: StreamContext): boolean {
+  return context.req.query("accept_gap") === "1";
+}
+
+/** RFC 7240: preferences are separated by commas, and names do not depend on case. */
+function prefersAsync(prefer: string | undefined): boolean {
+  return (prefer ?? "").split(",").some((preference) => preference.trim().toLowerCase() === "respond-async");
+}
