@@ -119,8 +119,8 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     if (call.position.seq > 0) return errorAnswer({ code: "stream_expired" });
     if (call.respondAsync) return this.startAsync(call, body);
 
-    let settle: () => void = () => undefined;
-    this.starting = new Promise((resolve) => (settle = resolve));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.starting = promise;
     try {
       const abort = new AbortController();
       const giveUp = () => abort.abort();
@@ -136,7 +136,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
       return await this.attach(session, startRequest(call, false), signal);
     } finally {
       this.starting = undefined;
-      settle();
+      resolve();
     }
   }
 

@@ -84,10 +84,8 @@ export class StreamStore {
     if (this.sql.exec(HAS_STREAM).toArray().length === 0) return undefined;
     const [row] = this.sql.exec(GET_RECORD).toArray();
     if (row === undefined) return undefined;
-    if (row["layout"] !== LAYOUT_VERSION) throw new Error(`unknown storage layout ${String(row["layout"])}`);
-    // Written by putRecord below: the one checked boundary for this cast is the layout version.
-    const record = JSON.parse(String(row["record"])) as StreamRecord;
-    return { record, segments: this.sql.exec(LIST_SEGMENTS).toArray().map(readSegmentRow) };
+    if (row["layout"] !== LAYOUT_VERSION) throw new Error(`unknown storage layout, this code knows ${LAYOUT_VERSION}`);
+    return { record: readRecord(row["record"]), segments: this.sql.exec(LIST_SEGMENTS).toArray().map(readSegmentRow) };
   }
 
   create(record: StreamRecord): void {
@@ -152,9 +150,15 @@ function payloadOf(rows: readonly Record<string, SqlValue>[]): Uint8Array {
   return new Uint8Array(payload);
 }
 
+function readRecord(value: SqlValue | undefined): StreamRecord {
+  if (typeof value !== "string") throw new Error("stream record is missing");
+  // Written by putRecord, under the layout version that load has checked.
+  return JSON.parse(value) as StreamRecord;
+}
+
 function readSegmentRow(row: Record<string, SqlValue>): StoredSegment {
   const encoding = row["encoding"];
-  if (encoding !== "plain") throw new Error(`unknown segment encoding ${String(encoding)}`);
+  if (encoding !== "plain") throw new Error("unknown segment encoding");
   return {
     firstSeq: Number(row["first_seq"]),
     lastSeq: Number(row["last_seq"]),
@@ -167,5 +171,5 @@ function readSegmentRow(row: Record<string, SqlValue>): StoredSegment {
 
 function readPriority(value: SqlValue | undefined): Priority {
   if (value === 0 || value === 1 || value === 2 || value === 3) return value;
-  throw new Error(`unknown priority ${String(value)}`);
+  throw new Error("unknown priority");
 }
