@@ -12,7 +12,11 @@ export interface AlarmPort {
 export class Alarms {
   private setForMs: number | undefined;
 
-  constructor(private readonly port: AlarmPort) {}
+  private readonly port: AlarmPort;
+
+  constructor(port: AlarmPort) {
+    this.port = port;
+  }
 
   /** Makes sure the object is woken at the earliest of the deadlines. */
   async arm(deadlines: Readonly<Record<string, number | undefined>>): Promise<void> {

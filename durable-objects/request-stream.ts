@@ -7,13 +7,10 @@
 import { DurableObject } from "cloudflare:workers";
 
 import { START_POSITION, type EventId } from "../protocol/event-id.ts";
-import type { SpillwayError } from "../protocol/errors.ts";
 import { createKeyRing, issueToken, type IssuedToken, type KeyRing } from "../protocol/resume-token.ts";
 import {
   CALL_HEADER,
   decodeCall,
-  DEGRADED_HEADER,
-  ERROR_HEADER,
   PASS_THROUGH_HEADER,
   type Result,
   type ResumeCall,
@@ -23,11 +20,13 @@ import {
 import { createLogSink } from "../protocol/telemetry.ts";
 import { openUpstream, passThrough } from "../upstream/open-upstream.ts";
 import { Alarms } from "./alarms.ts";
+import { errorAnswer, nothingLeftAnswer, receiptAnswer, streamAnswer } from "./object-answers.ts";
+import { sqlPort } from "./sql-port.ts";
 import type { AttachRequest } from "./stream/delivery.ts";
 import type { Reader } from "./stream/reader.ts";
 import { SourcePump } from "./stream/source-pump.ts";
 import { StreamSession, type SessionDeps } from "./stream/stream-session.ts";
-import { StreamStore, type SqlPort } from "./stream/stream-store.ts";
+import { StreamStore } from "./stream/stream-store.ts";
 import { createWire } from "./stream/wire.ts";
 
 /** The secrets an object needs: the same ring as the Worker's, since both issue and verify tokens. */
@@ -130,13 +129,25 @@ export class RequestStream extends DurableObject<StreamSecrets> {
       signal.removeEventListener("abort", giveUp);
       if (opened.kind === "failed") return errorAnswer(opened.error);
       if (opened.kind === "other") return passThrough(opened.response, { [PASS_THROUGH_HEADER]: "1" });
-      const session = this.begin(call);
-      session.openSource(Date.now());
-      this.run(session, call, opened.body);
-      return await this.attach(session, startRequest(call, false), signal);
+      return await this.serveStart(call, opened.body, signal);
     } finally {
       this.starting = undefined;
       resolve();
+    }
+  }
+
+  private async serveStart(call: StartCall, body: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<Response> {
+    const session = this.begin(call);
+    session.openSource(Date.now());
+    try {
+      const answer = await this.attach(session, startRequest(call, false), signal);
+      // Not before its first reader is there: a fast source would be past the buffer by then.
+      this.run(session, call, body);
+      return answer;
+    } catch (error) {
+      await body.cancel();
+      await this.finish(session, "failed", "internal");
+      throw error;
     }
   }
 
@@ -197,14 +208,14 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     const wire = createWire(session.settings.readerBufferBytes);
     const verdict = session.attach({ ...request, token }, wire.port, Date.now());
     if (verdict.kind === "refused") return errorAnswer(verdict.error);
-    if (verdict.kind === "nothing_left") return nothingLeft(session);
+    if (verdict.kind === "nothing_left") return nothingLeftAnswer(session);
     const { reader } = verdict;
     const leave = () => this.afterTurn(() => session.delivery.disconnect(reader, Date.now()));
     wire.connect({ onPull: () => this.afterTurn(() => session.delivery.pull(reader, Date.now())), onCancel: leave });
     signal.addEventListener("abort", leave);
     this.scheduleTick(session);
     this.ctx.waitUntil(this.arm());
-    return new Response(wire.body, { headers: streamHeaders(session, token) });
+    return streamAnswer(session, wire.body, token);
   }
 
   private begin(call: StartCall): StreamSession {
@@ -321,16 +332,8 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     return issueToken(await this.ring, { requestId, route, tenant, position }, life);
   }
 
-  /** What `Prefer: respond-async` answers: how to come and read. */
   private async receipt(session: StreamSession): Promise<Response> {
-    const token = await this.issue(session, START_POSITION);
-    const { requestId } = session.identity;
-    const receipt = {
-      request_id: requestId,
-      resume_token: token.token,
-      expires_at: new Date(token.expiresAtMs).toISOString(),
-    };
-    return Response.json(receipt, { status: 202, headers: { "X-Request-Id": requestId } });
+    return receiptAnswer(session, await this.issue(session, START_POSITION));
   }
 
   private async arm(): Promise<void> {
@@ -364,31 +367,4 @@ async function bodyOf(request: Request): Promise<Uint8Array | undefined> {
 /** The class of an error, for the log: its message may hold what a log must not. */
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
-}
-
-function errorAnswer(error: SpillwayError): Response {
-  return Response.json(error, { headers: { [ERROR_HEADER]: "1" } });
-}
-
-/** 204 tells EventSource to stop; how the stream ended is for those who can read headers. */
-function nothingLeft(session: StreamSession): Response {
-  return new Response(null, { status: 204, headers: { "X-Spillway-End": session.state } });
-}
-
-function streamHeaders(session: StreamSession, token: IssuedToken | undefined): Record<string, string> {
-  return {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
-    "X-Request-Id": session.identity.requestId,
-    ...(token === undefined ? {} : { "X-Resume-Token": token.token }),
-    ...(session.isDegraded ? { [DEGRADED_HEADER]: "storage" } : {}),
-  };
-}
-
-function sqlPort(storage: DurableObjectStorage): SqlPort {
-  return {
-    exec: (query, ...bindings) => storage.sql.exec(query, ...bindings),
-    transaction: (work) => storage.transactionSync(work),
-  };
 }

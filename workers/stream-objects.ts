@@ -20,7 +20,11 @@ export type ObjectAnswer =
 const RETRY_AFTER_SEC = 2;
 
 export class StreamObjects {
-  constructor(private readonly namespace: Env["REQUEST_STREAM"]) {}
+  private readonly namespace: Env["REQUEST_STREAM"];
+
+  constructor(namespace: Env["REQUEST_STREAM"]) {
+    this.namespace = namespace;
+  }
 
   /** Sends a call whose answer may be a stream. */
   async call(

@@ -64,7 +64,11 @@ export class Delivery {
   private isEndAnnounced = false;
   private trailingRetryMs: number | undefined;
 
-  constructor(private readonly deps: DeliveryDeps) {
+  private readonly deps: DeliveryDeps;
+
+  constructor(deps: DeliveryDeps) {
+    this.deps = deps;
+
     this.readers = new ReaderRegistry(deps.record.settings);
   }
 

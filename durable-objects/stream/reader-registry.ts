@@ -26,7 +26,11 @@ export class ReaderRegistry {
   private readonly readers = new Set<Reader>();
   private recentEvictions = 0;
 
-  constructor(private readonly settings: ReaderSettings) {}
+  private readonly settings: ReaderSettings;
+
+  constructor(settings: ReaderSettings) {
+    this.settings = settings;
+  }
 
   get size(): number {
     return this.readers.size;

@@ -27,7 +27,11 @@ export class SourceParser {
   private readonly decoder = new TextDecoder();
   private readonly parser;
 
-  constructor(private readonly eventMaxBytes: number) {
+  private readonly eventMaxBytes: number;
+
+  constructor(eventMaxBytes: number) {
+    this.eventMaxBytes = eventMaxBytes;
+
     this.parser = createParser({
       maxBufferSize: eventMaxBytes,
       onEvent: ({ event, data }) => this.take({ event, data, retryMs: this.trailingRetryMs }),

@@ -30,10 +30,11 @@ export class SourcePump {
   private lastByteAtMs: number;
   private idleTimer: ReturnType<typeof setTimeout> | null = null;
 
-  constructor(
-    body: ReadableStream<Uint8Array>,
-    private readonly options: PumpOptions,
-  ) {
+  private readonly options: PumpOptions;
+
+  constructor(body: ReadableStream<Uint8Array>, options: PumpOptions) {
+    this.options = options;
+
     this.reader = body.getReader();
     this.parser = new SourceParser(options.eventMaxBytes);
     this.lastByteAtMs = options.clock();

@@ -64,10 +64,11 @@ export class StreamBuffer {
   lastSeq = 0;
   trimmedEvents = 0;
 
-  constructor(
-    private readonly deps: BufferDeps,
-    stored: readonly StoredSegment[] | undefined,
-  ) {
+  private readonly deps: BufferDeps;
+
+  constructor(deps: BufferDeps, stored: readonly StoredSegment[] | undefined) {
+    this.deps = deps;
+
     this.isCreated = stored !== undefined;
     const { settings } = deps.record;
     this.limits = { maxEvents: settings.bufferMaxEvents, maxBytes: settings.bufferMaxBytes };

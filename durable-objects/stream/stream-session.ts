@@ -52,12 +52,18 @@ export class StreamSession {
   private keepAliveAtMs: number;
   private sweepAtMs: number | undefined;
 
+  private readonly deps: SessionDeps;
+  private readonly record: StreamRecord;
+
   private constructor(
-    private readonly deps: SessionDeps,
-    private readonly record: StreamRecord,
+    deps: SessionDeps,
+    record: StreamRecord,
     stored: readonly StoredSegment[] | undefined,
     nowMs: number,
   ) {
+    this.deps = deps;
+    this.record = record;
+
     this.lastActiveAtMs = nowMs;
     this.keepAliveAtMs = nowMs + KEEP_ALIVE_MS;
     this.buffer = new StreamBuffer(
@@ -83,8 +89,13 @@ export class StreamSession {
 
   /** Begins a stream and writes its first row. If that fails, the stream runs degraded. */
   static begin(deps: SessionDeps, blueprint: StreamBlueprint, nowMs: number): StreamSession {
+    // Member by member: a start call also holds its upstream's secrets, which are never stored.
+    const { identity, settings, hasControlEvents, priorityRules } = blueprint;
     const record: StreamRecord = {
-      ...blueprint,
+      identity,
+      settings,
+      hasControlEvents,
+      priorityRules,
       state: "open",
       endReason: undefined,
       epochs: [{ epoch: 1, firstSeq: 1 }],

@@ -77,7 +77,11 @@ const GET_PAYLOAD = "SELECT payload FROM segment WHERE first_seq = ?";
 const GET_SLICE = "SELECT substr(payload, ? + 1, ?) AS payload FROM segment WHERE first_seq = ?";
 
 export class StreamStore {
-  constructor(private readonly sql: SqlPort) {}
+  private readonly sql: SqlPort;
+
+  constructor(sql: SqlPort) {
+    this.sql = sql;
+  }
 
   /** @throws where the stored layout is of a newer version than this code */
   load(): StoredStream | undefined {

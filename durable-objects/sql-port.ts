@@ -1,0 +1,11 @@
+/**
+ * A Durable Object's SQLite as the stores see it.
+ */
+import type { SqlPort } from "./stream/stream-store.ts";
+
+export function sqlPort(storage: DurableObjectStorage): SqlPort {
+  return {
+    exec: (query, ...bindings) => storage.sql.exec(query, ...bindings),
+    transaction: (work) => storage.transactionSync(work),
+  };
+}
