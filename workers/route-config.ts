@@ -30,7 +30,11 @@ const Route = z.strictObject({
   allowGet: z.boolean().default(false),
   headers: z.record(HeaderName, z.string()).default({}),
   forwardHeaders: z.array(HeaderName).default([]),
-  alias: z.string().regex(ALIAS, "a path such as /v1/chat/completions").optional(),
+  alias: z
+    .string()
+    .regex(ALIAS, "a path such as /v1/chat/completions")
+    .refine((path) => !isReservedPath(path), "may not stand where the service's own paths are")
+    .optional(),
   control: z.boolean().default(true),
   priority: z.array(PriorityRule).max(64).default([]),
   fold: z.union([z.enum(FOLD_PRESETS), z.strictObject({ paths: z.array(z.string().min(1)).min(1) })]).optional(),
@@ -103,6 +107,12 @@ function refuseDoubles(routes: readonly RouteConfig[], faults: ConfigFault[]): v
       seen.add(path);
     }
   }
+}
+
+/** `/v1/…` belongs to the APIs we stand in for, but for Durable Streams' own `/v1/stream`. */
+function isReservedPath(path: string): boolean {
+  const [, first = "", second] = path.split("/");
+  return first === "v1" ? second === undefined || second === "stream" : RESERVED.has(first);
 }
 
 function isUpstream(text: string): boolean {

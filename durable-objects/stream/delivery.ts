@@ -319,8 +319,9 @@ export class Delivery {
     this.leave(reader, nowMs);
     if (!record.hasControlEvents) {
       // A clean close would say that this was all; only a complete stream may.
-      if (record.state === "completed") reader.port.close();
-      else reader.port.abort();
+      if (record.state !== "completed") return reader.port.abort();
+      if (this.trailingRetryMs !== undefined) reader.send(textEncoder.encode(retryFrame(this.trailingRetryMs)), nowMs);
+      reader.port.close();
       return;
     }
     const frame = endFrame(record, buffer.idOf(buffer.lastSeq), {

@@ -59,7 +59,7 @@ export class SourcePump {
         if (this.parser.isOverflown) return this.fail("event_too_large");
       }
     } finally {
-      clearTimeout(this.idleTimer);
+      if (this.idleTimer !== null) clearTimeout(this.idleTimer);
     }
   }
 
