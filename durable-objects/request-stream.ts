@@ -311,6 +311,8 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     this.tickAtMs = undefined;
     if (session !== this.session) return;
     session.tick(Date.now());
+    // Storage that refused the alarm may be back.
+    this.ctx.waitUntil(this.arm());
     for (const reader of session.delivery.readersDueForToken(Date.now())) {
       // Signing takes a turn: until then this reader is not due again.
       reader.tokenRefreshAtMs = undefined;

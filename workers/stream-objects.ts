@@ -35,6 +35,8 @@ export class StreamObjects {
     const attempt = () =>
       this.stub(requestId).fetch("https://stream.internal/", {
         method: "POST",
+        // An upstream's redirect is an answer to pass on: followed, it would lead to the object again.
+        redirect: "manual",
         headers: { [CALL_HEADER]: encodeCall(call) },
         signal: options.signal,
         ...(options.body === undefined ? {} : { body: options.body }),

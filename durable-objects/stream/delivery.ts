@@ -316,19 +316,26 @@ export class Delivery {
 
   private sendEnd(reader: Reader, nowMs: number): void {
     const { record, buffer } = this.deps;
+    if (!record.hasControlEvents) return this.endWithoutWords(reader, nowMs);
     this.leave(reader, nowMs);
-    if (!record.hasControlEvents) {
-      // A clean close would say that this was all; only a complete stream may.
-      if (record.state !== "completed") return reader.port.abort();
-      if (this.trailingRetryMs !== undefined) reader.send(textEncoder.encode(retryFrame(this.trailingRetryMs)), nowMs);
-      reader.port.close();
-      return;
-    }
     const frame = endFrame(record, buffer.idOf(buffer.lastSeq), {
       diagnostics: this.diagnostics(),
       retryMs: this.trailingRetryMs,
     });
     reader.send(textEncoder.encode(frame), nowMs);
+    reader.port.close();
+  }
+
+  /** The end of a stream without control events: how the connection closes is all there is to say it. */
+  private endWithoutWords(reader: Reader, nowMs: number): void {
+    const isComplete = this.deps.record.state === "completed";
+    // Breaking off drops what is queued: not before the reader has taken the tail. Its next pull comes
+    // here again, and the sweep still cuts it if none comes.
+    if (!isComplete && reader.port.queuedBytes() > 0) return;
+    this.leave(reader, nowMs);
+    // A clean close would say that this was all; only a complete stream may.
+    if (!isComplete) return reader.port.abort();
+    if (this.trailingRetryMs !== undefined) reader.send(textEncoder.encode(retryFrame(this.trailingRetryMs)), nowMs);
     reader.port.close();
   }
 
@@ -339,8 +346,9 @@ export class Delivery {
 
   /** Ends a healthy reader's connection and tells it when to come back. */
   private sendAway(reader: Reader, reason: ReaderRemovalReason, retryMs: number, nowMs: number): void {
+    const hasPlace = reader.hasControlEvents && !reader.isMidEvent && reader.hasRoom;
     this.remove(reader, reason, nowMs);
-    if (!reader.hasControlEvents || reader.isMidEvent) return reader.port.abort();
+    if (!hasPlace) return reader.port.abort();
     reader.port.send(textEncoder.encode(retryFrame(retryMs)));
     reader.port.close();
   }

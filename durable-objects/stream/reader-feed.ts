@@ -33,7 +33,10 @@ export function feedReader(reader: Reader, buffer: StreamBuffer, nowMs: number):
       if (!sendSlice(reader, reader.slice, buffer, nowMs)) return { kind: "fell_behind" };
       continue;
     }
-    sendNotices(reader, nowMs);
+    if (reader.notices.size > 0) {
+      sendNotices(reader, nowMs);
+      continue;
+    }
     if (reader.nextSeq > lastWantedSeq(reader, buffer)) return { kind: "caught_up" };
     const segment = buffer.segmentAt(reader.nextSeq);
     const startSeq = segment === undefined ? buffer.lastSeq + 1 : Math.max(reader.nextSeq, segment.floorSeq);

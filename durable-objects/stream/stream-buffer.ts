@@ -56,7 +56,9 @@ export class StreamBuffer {
   private hasUrgent = false;
   /** Whether the tables exist: false only while a failing storage has not let them be made. */
   private isCreated: boolean;
-  /** When the oldest unwritten event came; `undefined` when all is written. */
+  /** The stream's record has changed, and storage has not taken it yet. */
+  private isRecordDirty = false;
+  /** When the oldest unwritten event came, or a write last failed; `undefined` when all is written. */
   oldestUnstoredAtMs: number | undefined;
   isDegraded = false;
   /** Whether events were ever lost to failing storage, as against evicted. */
@@ -121,35 +123,30 @@ export class StreamBuffer {
   }
 
   /** B3: brings the buffer within its limits, and writes if enough is waiting or something urgent. */
-  settle(): void {
+  settle(nowMs: number): void {
     this.enforce();
     // A failing storage is tried again at the commit interval, not once for every chunk.
     if (this.isDegraded) this.trimHotTail();
-    else if (this.unstoredBytes >= SEGMENT_MAX_BYTES || this.hasUrgent) this.flush();
+    else if (this.unstoredBytes >= SEGMENT_MAX_BYTES || this.hasUrgent) this.flush(nowMs);
   }
 
   /**
    * Writes what is not stored yet, in one transaction, and deletes the rows of what was evicted.
    * A failure is not an error of the stream: the buffer goes on degraded.
    */
-  flush(options: { withRecord?: boolean } = {}): void {
+  flush(nowMs: number, options: { withRecord?: boolean } = {}): void {
+    if (options.withRecord === true) this.isRecordDirty = true;
     const write = this.index.unstored();
-    const { record } = this.deps;
-    const needsRecord = options.withRecord === true || this.isLastSeqHidden();
+    const needsRecord = this.isRecordDirty || this.isLastSeqHidden();
     if (write.length === 0 && this.pendingDrops.length === 0 && !needsRecord) return this.markStored(write);
-    const durableSeqBefore = record.durableSeq;
-    if (needsRecord) record.durableSeq = this.lastSeq;
-    try {
-      if (!this.isCreated) this.deps.store.create(record);
-      this.isCreated = true;
-      this.deps.store.commit({ write, drop: this.pendingDrops, record: needsRecord ? record : undefined });
-    } catch {
-      // Whatever the storage's reason: readers go on live, and the next flush tries again.
-      record.durableSeq = durableSeqBefore;
+    if (!this.tryCommit(write, needsRecord)) {
+      // Whatever the storage's reason: readers go on live, and an interval later it is tried again.
+      this.oldestUnstoredAtMs = nowMs;
       this.degrade();
       return;
     }
     this.pendingDrops = [];
+    this.isRecordDirty = false;
     this.markStored(write);
     this.setDegraded(false);
   }
@@ -212,6 +209,22 @@ export class StreamBuffer {
     return next === undefined ? { kind: "unknown" } : { kind: "rewound", seq: lastSeq };
   }
 
+  private tryCommit(write: readonly Segment[], withRecord: boolean): boolean {
+    const { record, store } = this.deps;
+    const durableSeqBefore = record.durableSeq;
+    if (withRecord) record.durableSeq = this.lastSeq;
+    try {
+      if (!this.isCreated) store.create(record);
+      this.isCreated = true;
+      store.commit({ write, drop: this.pendingDrops, record: withRecord ? record : undefined });
+      return true;
+    } catch {
+      // The caller goes on degraded, and says so.
+      record.durableSeq = durableSeqBefore;
+      return false;
+    }
+  }
+
   private currentEpoch(): number {
     return this.deps.record.epochs.at(-1)?.epoch ?? 1;
   }
@@ -229,6 +242,8 @@ export class StreamBuffer {
     const open = this.index.newest();
     const canGrow =
       open !== undefined &&
+      // Newer segments may have been evicted and forgotten: a run must stay without holes.
+      open.lastSeq + 1 === piece.firstSeq &&
       !open.isStored &&
       !open.isEvicted &&
       open.priority === priority &&

@@ -82,7 +82,7 @@ export class StreamSession {
       emit: (event) => this.emit(event),
       onEmpty: () => {
         this.lastActiveAtMs = deps.clock();
-        this.buffer.flush();
+        this.buffer.flush(this.lastActiveAtMs);
       },
     });
   }
@@ -106,7 +106,7 @@ export class StreamSession {
       recoveredEvents: 0,
     };
     const session = new StreamSession(deps, record, undefined, nowMs);
-    session.buffer.flush({ withRecord: true });
+    session.buffer.flush(nowMs, { withRecord: true });
     session.emit({ event: "SseStreamStarted" });
     return session;
   }
@@ -151,7 +151,7 @@ export class StreamSession {
   openSource(nowMs: number): void {
     this.lastActiveAtMs = nowMs;
     this.move("source_opened");
-    this.buffer.flush({ withRecord: true });
+    this.buffer.flush(nowMs, { withRecord: true });
   }
 
   /** The source sent something, if only a comment: it is alive. */
@@ -165,7 +165,7 @@ export class StreamSession {
     if (this.isFinished) throw new Error("append to a finished stream");
     const pieces = this.buffer.append(events, nowMs);
     this.delivery.deliver(pieces, nowMs);
-    this.buffer.settle();
+    this.buffer.settle(nowMs);
   }
 
   /**
@@ -178,7 +178,7 @@ export class StreamSession {
     this.move(move);
     record.endReason = reason;
     record.endedAtMs = nowMs;
-    buffer.flush({ withRecord: true });
+    buffer.flush(nowMs, { withRecord: true });
     this.emit({
       event: "SseStreamEnded",
       state: record.state,
@@ -219,9 +219,7 @@ export class StreamSession {
   tick(nowMs: number): void {
     const { oldestUnstoredAtMs } = this.buffer;
     if (oldestUnstoredAtMs !== undefined && nowMs >= oldestUnstoredAtMs + this.record.settings.commitIntervalMs) {
-      this.buffer.flush();
-      // Still unwritten means that storage failed: again in an interval, not at once.
-      if (this.buffer.oldestUnstoredAtMs !== undefined) this.buffer.oldestUnstoredAtMs = nowMs;
+      this.buffer.flush(nowMs);
     }
     this.delivery.heartbeat(nowMs);
   }

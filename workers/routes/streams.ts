@@ -65,6 +65,9 @@ async function startStream(context: StreamContext, route: RouteConfig, services:
   if (!correlationId.ok) return correlationId.error;
   const body = await readBody(context.req.raw, route.maxBodyBytes);
   if (!body.ok) return body.error;
+  if (body.body !== undefined && route.method === "GET") {
+    return invalid("body", "this route calls its upstream with GET, which carries no body");
+  }
 
   const query = forwardedQuery(context.req.url);
   const identity = {
@@ -93,7 +96,7 @@ async function startStream(context: StreamContext, route: RouteConfig, services:
   const reached = await streams.call(identity.requestId, call, { body: body.body, signal: context.req.raw.signal });
   if (reached.kind === "unreachable") return passUpstreamThrough(call, body.body, services, reached.error);
   if (reached.kind === "error") return reached.error;
-  if (reached.response.status === 202) return acceptedResponse(context, route.name, reached.response);
+  if (isReceipt(reached.response)) return acceptedResponse(context, route.name, reached.response);
   return publicResponse(reached.response, identity.requestId);
 }
 
@@ -125,6 +128,11 @@ async function passUpstreamThrough(
       "X-Accel-Buffering": "no",
     },
   });
+}
+
+/** Our own 202, as against an upstream's that is passed through. */
+function isReceipt(response: Response): boolean {
+  return response.status === 202 && !response.headers.has(PASS_THROUGH_HEADER);
 }
 
 /** 202 for `Prefer: respond-async` (RFC 7240): how to come and read. */
