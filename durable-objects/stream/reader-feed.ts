@@ -95,7 +95,7 @@ function sendGap(reader: Reader, startSeq: number, buffer: StreamBuffer, nowMs: 
   if (!reader.hasControlEvents) return { kind: "fell_behind" };
   const lastMissing = buffer.idOf(startSeq - 1);
   const missingEvents = startSeq - reader.nextSeq;
-  const reason: GapReason = buffer.hasLostEvents ? "storage_lost" : "buffer_trimmed";
+  const reason: GapReason = reader.nextSeq <= buffer.lostThroughSeq ? "storage_lost" : "buffer_trimmed";
   const gap: GapEvent = {
     from: formatEventId(buffer.idOf(reader.nextSeq)),
     to: formatEventId(lastMissing),

@@ -61,8 +61,8 @@ export class StreamBuffer {
   /** When the oldest unwritten event came, or a write last failed; `undefined` when all is written. */
   oldestUnstoredAtMs: number | undefined;
   isDegraded = false;
-  /** Whether events were ever lost to failing storage, as against evicted. */
-  hasLostEvents = false;
+  /** Last event lost to failing storage, as against evicted; 0 where none was. */
+  lostThroughSeq = 0;
   lastSeq = 0;
   trimmedEvents = 0;
 
@@ -271,7 +271,7 @@ export class StreamBuffer {
     const { segment } = eviction;
     if (segment.isEvicted && segment.isStored) this.pendingDrops.push(segment.firstSeq);
     if (segment.isEvicted && !segment.isStored) this.unstoredBytes -= eviction.bytes;
-    if (eviction.reason === "storage_lost") this.hasLostEvents = true;
+    if (eviction.reason === "storage_lost") this.lostThroughSeq = Math.max(this.lostThroughSeq, eviction.seq);
     this.trimmedEvents += eviction.events;
     this.deps.onEviction(eviction);
   }
