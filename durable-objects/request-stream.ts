@@ -50,6 +50,8 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   private pump: SourcePump | undefined;
   /** A start that waits for its upstream's head; a retry of the same start waits with it. */
   private starting: Promise<void> | undefined;
+  /** Gives up an upstream call that nobody waits for, while it has no head yet. */
+  private opening: AbortController | undefined;
   private tickTimer: ReturnType<typeof setTimeout> | null = null;
   private tickAtMs: number | undefined;
   /** Wakes a source that is held back. */
@@ -84,7 +86,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     const { session } = this;
     if (session === undefined) return { ok: false, error: { code: "stream_expired" } };
     if (session.identity.tenant !== tenant) return { ok: false, error: { code: "stream_not_found" } };
-    this.pump?.stop();
+    this.letSourceGo();
     await this.finish(session, "cancelled", "cancelled_by_caller");
     return { ok: true, value: session.status() };
   }
@@ -103,7 +105,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     const verdict = session.wake(Date.now());
     if (verdict === "expired") return this.erase();
     if (verdict === "abandoned") {
-      this.pump?.stop();
+      this.letSourceGo();
       await this.tellEnd(session);
     }
     await this.arm();
@@ -158,11 +160,10 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   }
 
   private async openInBackground(session: StreamSession, call: StartCall, body: Uint8Array | undefined) {
-    const opened = await openUpstream(call.upstream, {
-      body,
-      fetch: (...args) => fetch(...args),
-      abort: new AbortController(),
-    });
+    const abort = new AbortController();
+    this.opening = abort;
+    const opened = await openUpstream(call.upstream, { body, fetch: (...args) => fetch(...args), abort });
+    this.opening = undefined;
     if (session.isFinished) {
       // Cancelled while the upstream thought about it.
       if (opened.kind === "stream") await opened.body.cancel();
@@ -271,6 +272,11 @@ export class RequestStream extends DurableObject<StreamSecrets> {
       // The outcome could not be kept; readers still get to hear it.
     }
     this.afterTurn(() => session.announceEnd(Date.now()));
+  }
+
+  private letSourceGo(): void {
+    this.opening?.abort();
+    this.pump?.stop();
   }
 
   private pace(session: StreamSession): Promise<void> | undefined {

@@ -28,6 +28,6 @@ export function parseEventId(text: string): EventId | undefined {
   if (match === null) return undefined;
   const id = { epoch: Number(match[1]), seq: Number(match[2]) };
   const isStart = id.epoch === 0 && id.seq === 0;
-  const isEvent = id.epoch > 0;
+  const isEvent = id.epoch > 0 && id.seq > 0;
   return isStart || isEvent ? id : undefined;
 }

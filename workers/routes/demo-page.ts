@@ -6,7 +6,7 @@ import type { Hono } from "hono";
 import type { HonoEnv } from "../http/context.ts";
 import { mount } from "../http/mount.ts";
 
-const FILES = ["/", "/demo.css", "/demo.js"];
+const FILES = ["/", "/demo.css", "/demo.js", "/demo-reader.js"];
 
 const SECURITY_HEADERS = {
   "Content-Security-Policy":

@@ -3,16 +3,9 @@
  */
 import type { Context, Hono } from "hono";
 
-import { READ_MODES, type ReadMode } from "../../protocol/control-events.ts";
-import { START_POSITION, type EventId } from "../../protocol/event-id.ts";
+import { START_POSITION } from "../../protocol/event-id.ts";
 import type { SpillwayError } from "../../protocol/errors.ts";
-import {
-  CORRELATION_ID_MAX_CHARS,
-  IDEMPOTENCY_KEY_MAX_CHARS,
-  IDEMPOTENCY_KEY_MIN_CHARS,
-} from "../../protocol/limits.ts";
 import { verifyToken, type ResumeClaims } from "../../protocol/resume-token.ts";
-import { readPosition } from "../../protocol/sse-frame.ts";
 import { DEGRADED_HEADER, PASS_THROUGH_HEADER, type Result, type StartCall } from "../../protocol/stream-call.ts";
 import { openUpstream, passThrough } from "../../upstream/open-upstream.ts";
 import { authenticateClient, checkKeyAgainstToken, readResumeCredentials } from "../http/client-auth.ts";
@@ -24,6 +17,15 @@ import { deriveRequestId, fingerprintOf, randomRequestId } from "../request-ids.
 import type { RouteConfig } from "../route-config.ts";
 import type { ObjectAnswer } from "../stream-objects.ts";
 import { buildUpstreamCall, forwardedQuery } from "../upstream-call.ts";
+import {
+  invalid,
+  readIdempotencyKey,
+  readGivenPosition,
+  readCorrelationId,
+  readMode,
+  acceptsGap,
+  prefersAsync,
+} from "./stream-request.ts";
 
 type StreamContext = Context<HonoEnv>;
 
@@ -158,8 +160,10 @@ async function resumeStream(context: StreamContext, route: string | undefined, s
   const claims = await authorize(context, route, services);
   if (!claims.ok) return claims.error;
   const position = readGivenPosition(context);
-  if (!position.ok) return position.error;
   const mode = readMode(context);
+  const fault = [position, mode].find((reading) => !reading.ok);
+  if (fault !== undefined) noteResumeFailure(services, fault.error, claims.value);
+  if (!position.ok) return position.error;
   if (!mode.ok) return mode.error;
   const { requestId, tenant } = claims.value;
   context.set("requestId", requestId);
@@ -182,8 +186,9 @@ async function resumeStream(context: StreamContext, route: string | undefined, s
 
 function settleResume(reached: ObjectAnswer, claims: ResumeClaims, services: Services): Response | SpillwayError {
   if (reached.kind === "response") return publicResponse(reached.response, claims.requestId);
-  // What an object refuses it reports itself; what never reached one is reported here.
-  const isUnreported = reached.kind === "unreachable" || reached.error.code === "stream_expired";
+  // What a stream refuses its object reports; what never reached the stream is reported here.
+  const { code } = reached.error;
+  const isUnreported = reached.kind === "unreachable" || code === "stream_expired" || code === "stream_not_found";
   if (isUnreported) noteResumeFailure(services, reached.error, claims);
   return reached.error;
 }
@@ -253,52 +258,4 @@ function publicResponse(response: Response, requestId: string): Response {
   copy.headers.delete(PASS_THROUGH_HEADER);
   copy.headers.set("X-Request-Id", requestId);
   return copy;
-}
-
-function invalid(field: string, detail: string): SpillwayError {
-  return { code: "invalid_request", field, detail };
-}
-
-function readIdempotencyKey(context: StreamContext): Result<string | undefined> {
-  const isGet = context.req.method === "GET";
-  const key = context.req.header("idempotency-key") ?? (isGet ? context.req.query("idempotency_key") : undefined);
-  if (key === undefined) return { ok: true, value: undefined };
-  if (key.length >= IDEMPOTENCY_KEY_MIN_CHARS && key.length <= IDEMPOTENCY_KEY_MAX_CHARS)
-    return { ok: true, value: key };
-  // A short key could be guessed, and a stranger would then read along.
-  const detail = `found ${key.length} characters, allowed are ${IDEMPOTENCY_KEY_MIN_CHARS} to ${IDEMPOTENCY_KEY_MAX_CHARS}, chosen at random`;
-  return { ok: false, error: invalid("idempotency_key", detail) };
-}
-
-function readGivenPosition(context: StreamContext): Result<EventId | undefined> {
-  const position = readPosition(context.req.header("last-event-id") || context.req.query("last_event_id"));
-  if (position === "absent") return { ok: true, value: undefined };
-  if (position === "malformed")
-    return { ok: false, error: invalid("last_event_id", "not an event id of this service") };
-  return { ok: true, value: position };
-}
-
-function readCorrelationId(context: StreamContext): Result<string | undefined> {
-  const given = context.req.header("x-correlation-id") ?? context.req.header("x-request-id");
-  if (given === undefined) return { ok: true, value: undefined };
-  const isGood = given.length <= CORRELATION_ID_MAX_CHARS && /^[\x21-\x7e]+$/.test(given);
-  if (isGood) return { ok: true, value: given };
-  const detail = `allowed are 1 to ${CORRELATION_ID_MAX_CHARS} printable ASCII characters without spaces`;
-  return { ok: false, error: invalid("x-correlation-id", detail) };
-}
-
-function readMode(context: StreamContext): Result<ReadMode> {
-  const given = context.req.query("mode") ?? context.req.header("x-resume-mode") ?? "live";
-  const mode = READ_MODES.find((known) => known === given);
-  if (mode !== undefined) return { ok: true, value: mode };
-  return { ok: false, error: invalid("mode", `allowed are ${READ_MODES.join(" and ")}`) };
-}
-
-function acceptsGap(context: StreamContext): boolean {
-  return context.req.query("accept_gap") === "1";
-}
-
-/** RFC 7240: preferences are separated by commas, and names do not depend on case. */
-function prefersAsync(prefer: string | undefined): boolean {
-  return (prefer ?? "").split(",").some((preference) => preference.trim().toLowerCase() === "respond-async");
 }
