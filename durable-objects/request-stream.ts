@@ -22,7 +22,7 @@ import { openUpstream, passThrough } from "../upstream/open-upstream.ts";
 import { Alarms } from "./alarms.ts";
 import { errorAnswer, nothingLeftAnswer, receiptAnswer, streamAnswer } from "./object-answers.ts";
 import { sqlPort } from "./sql-port.ts";
-import type { AttachRequest } from "./stream/delivery.ts";
+import type { AttachRequest } from "./stream/admission.ts";
 import type { Reader } from "./stream/reader.ts";
 import { SourcePump } from "./stream/source-pump.ts";
 import { StreamSession, type SessionDeps } from "./stream/stream-session.ts";

@@ -4,20 +4,22 @@
  *
  * B1, B2: what a reader is sent is decided in reader-feed.ts; here is who is fed, and when.
  */
-import type { Diagnostics, ReadMode } from "../../protocol/control-events.ts";
+import type { Diagnostics } from "../../protocol/control-events.ts";
 import type { SpillwayError } from "../../protocol/errors.ts";
 import { formatEventId, type EventId } from "../../protocol/event-id.ts";
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import type { IssuedToken } from "../../protocol/resume-token.ts";
-import { HEARTBEAT_FRAME, OPENING_FRAME, primingFrame, retryFrame } from "../../protocol/sse-frame.ts";
+import { HEARTBEAT_FRAME, retryFrame } from "../../protocol/sse-frame.ts";
 import type { ReaderRemovalReason, StreamTelemetry } from "../../protocol/telemetry.ts";
-import { degradedFrame, endFrame, resumeFrame, rewindFrame } from "./control-frames.ts";
+import { degradedFrame, endFrame, openingFrames, resumeFrame } from "./control-frames.ts";
+import { findEntry, type AttachRequest, type Entrance } from "./admission.ts";
+import { Departures } from "./departures.ts";
 import { Reader, type ReaderPort } from "./reader.ts";
 import { feedReader, offerPiece } from "./reader-feed.ts";
 import { ReaderRegistry } from "./reader-registry.ts";
 import type { Piece } from "./segment-index.ts";
 import { isFinished } from "./state-machine.ts";
-import type { Located, StreamBuffer } from "./stream-buffer.ts";
+import type { StreamBuffer } from "./stream-buffer.ts";
 import type { StreamRecord } from "./stream-store.ts";
 
 const textEncoder = new TextEncoder();
@@ -35,18 +37,6 @@ export interface DeliveryDeps {
   readonly onEmpty: () => void;
 }
 
-export interface AttachRequest {
-  readonly position: EventId;
-  /** Whether the reader named the position itself; otherwise it is its token's. */
-  readonly isPositionExplicit: boolean;
-  readonly mode: ReadMode;
-  /** Without control events: go on from the earliest retained event where some are missing. */
-  readonly acceptGap: boolean;
-  /** Whether the reader comes back, as against starting the stream. */
-  readonly isResumed: boolean;
-  readonly token: IssuedToken | undefined;
-}
-
 export type AttachVerdict =
   | { readonly kind: "attached"; readonly reader: Reader }
   /** The stream is finished and the reader has all of it. */
@@ -60,6 +50,7 @@ export function portHighWaterMark(readerBufferBytes: number): number {
 
 export class Delivery {
   readonly readers: ReaderRegistry;
+  private readonly departures = new Departures();
   /** Whether the outcome is durable and may be told. */
   private isEndAnnounced = false;
   private trailingRetryMs: number | undefined;
@@ -119,9 +110,9 @@ export class Delivery {
   /** Lets go of every reader, when the stream itself is about to be deleted. */
   expel(nowMs: number): void {
     for (const reader of this.readers.all()) {
-      this.remove(reader, "stream_expired", nowMs);
-      reader.port.abort();
+      this.cut(reader, "stream_expired", nowMs);
     }
+    this.departures.cutAll();
   }
 
   sweep(nowMs: number): void {
@@ -129,6 +120,12 @@ export class Delivery {
       if (reason === "stalled") this.cut(reader, reason, nowMs);
       else this.sendAway(reader, reason, this.deps.record.settings.retryMs, nowMs);
     }
+    this.departures.cutStalled(nowMs, this.deps.record.settings.readerStallMs);
+  }
+
+  /** Whether the sweep has anybody to watch. */
+  get hasConnections(): boolean {
+    return this.readers.size + this.departures.size > 0;
   }
 
   /** Comments to readers that were sent nothing for a heartbeat; also how a dead connection shows. */
@@ -199,61 +196,38 @@ export class Delivery {
 
   private admit(request: AttachRequest, port: ReaderPort, nowMs: number): AttachVerdict {
     const { record, buffer } = this.deps;
-    const located = buffer.locate(request.position);
-    if (located.kind === "unknown") {
-      return refuse({ code: "invalid_request", field: "last_event_id", detail: "no event of this stream has this id" });
-    }
-    const hasAll = located.kind === "here" && located.seq === buffer.lastSeq;
-    const isOverForReader = record.hasControlEvents || record.state === "completed";
-    if (isFinished(record.state) && hasAll && request.isPositionExplicit && isOverForReader) {
-      return { kind: "nothing_left" };
-    }
-    const nextSeq = this.startSeq(request, located);
-    if (typeof nextSeq !== "number") return refuse(nextSeq);
+    const entry = findEntry(request, record, buffer);
+    if (entry.kind !== "enter") return entry;
+    // Whoever is leaving keeps no place: its memory would come on top of the limit.
+    if (this.readers.size + this.departures.size >= record.settings.maxReaders) this.departures.cutOldest();
     const admission = this.readers.admit(nowMs);
     if (admission.kind === "reject") {
       const { maxReaders, cleanupIntervalMs } = record.settings;
       const retryAfterSec = Math.ceil(cleanupIntervalMs / MS_PER_SEC);
-      return refuse({ code: "reader_limit", maxReaders, retryAfterSec });
+      return { kind: "refused", error: { code: "reader_limit", maxReaders, retryAfterSec } };
     }
     if (admission.kind === "admit_instead_of") this.makeRoom(admission.reader, admission.reason, nowMs);
-    return { kind: "attached", reader: this.welcome(request, located, { port, nextSeq, nowMs }) };
+    return { kind: "attached", reader: this.welcome(request, entry, { port, nowMs }) };
   }
 
-  /** The first event to send; an error where that would skip events without a word. */
-  private startSeq(request: AttachRequest, located: Exclude<Located, { kind: "unknown" }>): number | SpillwayError {
-    const { record, buffer } = this.deps;
-    const wanted = located.seq + 1;
-    if (record.hasControlEvents) return wanted;
-    const earliest = buffer.firstRetainedFrom(wanted) ?? buffer.lastSeq + 1;
-    if (earliest === wanted && located.kind === "here") return wanted;
-    if (request.acceptGap) return earliest;
-    const earliestId = formatEventId(buffer.idOf(Math.min(earliest, Math.max(buffer.lastSeq, 0))));
-    return { code: "position_trimmed", earliestId };
-  }
-
-  private welcome(
-    request: AttachRequest,
-    located: Exclude<Located, { kind: "unknown" }>,
-    place: { port: ReaderPort; nextSeq: number; nowMs: number },
-  ): Reader {
+  private welcome(request: AttachRequest, entry: Entrance, place: { port: ReaderPort; nowMs: number }): Reader {
     const { record, buffer } = this.deps;
     const reader = new Reader({
       ...place,
+      nextSeq: entry.nextSeq,
       hasControlEvents: record.hasControlEvents,
       isFollowing: request.mode === "live",
       isResumed: request.isResumed,
       replayThroughSeq: buffer.lastSeq,
     });
     this.readers.add(reader);
-    const isRewound = located.kind === "rewound";
-    const position = isRewound ? undefined : buffer.idOf(place.nextSeq - 1);
-    let head = OPENING_FRAME + primingFrame(position, record.settings.retryMs);
-    if (record.hasControlEvents) {
-      if (request.token !== undefined) head += resumeFrame(record, request.token, request.mode);
-      if (isRewound) head += rewindFrame(record, request.position, buffer.idOf(located.seq));
-      if (buffer.isDegraded) head += degradedFrame();
-    }
+    const head = openingFrames(record, {
+      position: entry.rewoundTo === undefined ? buffer.idOf(entry.nextSeq - 1) : undefined,
+      rewind: entry.rewoundTo && { client: request.position, durable: entry.rewoundTo },
+      token: request.token,
+      mode: request.mode,
+      isDegraded: buffer.isDegraded,
+    });
     reader.send(textEncoder.encode(head), place.nowMs);
     if (request.token !== undefined && record.hasControlEvents) reader.tokenRefreshAtMs = refreshAtMs(request.token);
     return reader;
@@ -298,13 +272,15 @@ export class Delivery {
 
   private finishOrFollow(reader: Reader, nowMs: number): void {
     const { record, emit, buffer } = this.deps;
-    if (isFinished(record.state)) {
+    // A replay that began before the tail came has what there was; the end is not its to tell.
+    const isShort = !reader.isFollowing && reader.nextSeq <= buffer.lastSeq;
+    if (isFinished(record.state) && !isShort) {
       if (this.isEndAnnounced) this.sendEnd(reader, nowMs);
       return;
     }
     if (!reader.isFollowing) {
       this.leave(reader, nowMs);
-      reader.port.close();
+      this.departures.close(reader);
       return;
     }
     if (reader.isResumed && reader.liveSinceMs === undefined) {
@@ -323,20 +299,16 @@ export class Delivery {
       retryMs: this.trailingRetryMs,
     });
     reader.send(textEncoder.encode(frame), nowMs);
-    reader.port.close();
+    this.departures.close(reader);
   }
 
   /** The end of a stream without control events: how the connection closes is all there is to say it. */
   private endWithoutWords(reader: Reader, nowMs: number): void {
-    const isComplete = this.deps.record.state === "completed";
-    // Breaking off drops what is queued: not before the reader has taken the tail. Its next pull comes
-    // here again, and the sweep still cuts it if none comes.
-    if (!isComplete && reader.port.queuedBytes() > 0) return;
     this.leave(reader, nowMs);
     // A clean close would say that this was all; only a complete stream may.
-    if (!isComplete) return reader.port.abort();
+    if (this.deps.record.state !== "completed") return this.departures.breakOff(reader);
     if (this.trailingRetryMs !== undefined) reader.send(textEncoder.encode(retryFrame(this.trailingRetryMs)), nowMs);
-    reader.port.close();
+    this.departures.close(reader);
   }
 
   private makeRoom(reader: Reader, reason: "stalled" | "evicted", nowMs: number): void {
@@ -346,11 +318,12 @@ export class Delivery {
 
   /** Ends a healthy reader's connection and tells it when to come back. */
   private sendAway(reader: Reader, reason: ReaderRemovalReason, retryMs: number, nowMs: number): void {
-    const hasPlace = reader.hasControlEvents && !reader.isMidEvent && reader.hasRoom;
+    // To a replaying reader a clean close would say that this was all.
+    const hasPlace = reader.isFollowing && reader.hasControlEvents && !reader.isMidEvent && reader.hasRoom;
     this.remove(reader, reason, nowMs);
     if (!hasPlace) return reader.port.abort();
-    reader.port.send(textEncoder.encode(retryFrame(retryMs)));
-    reader.port.close();
+    reader.send(textEncoder.encode(retryFrame(retryMs)), nowMs);
+    this.departures.close(reader);
   }
 
   /** Breaks a reader's connection; what was queued for it is dropped, and it comes back at its id. */
@@ -375,10 +348,6 @@ export class Delivery {
     }
     if (this.readers.size === 0) this.deps.onEmpty();
   }
-}
-
-function refuse(error: SpillwayError): AttachVerdict {
-  return { kind: "refused", error };
 }
 
 function refreshAtMs(token: IssuedToken): number {

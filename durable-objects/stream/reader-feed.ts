@@ -81,7 +81,11 @@ function sendFrom(reader: Reader, segment: Segment, buffer: StreamBuffer, nowMs:
 function sendSlice(reader: Reader, slice: NonNullable<Reader["slice"]>, buffer: StreamBuffer, nowMs: number): boolean {
   const { segment } = slice;
   const bytes = segment.isEvicted ? undefined : buffer.readSlice(segment, slice.offset);
-  if (bytes === undefined) return false;
+  if (bytes === undefined) {
+    // Nothing of the event was sent yet: it is missing as a whole, and a gap can say so.
+    reader.slice = undefined;
+    return slice.offset === 0;
+  }
   slice.offset += bytes.byteLength;
   if (slice.offset >= segment.byteSize) {
     reader.slice = undefined;

@@ -14,9 +14,11 @@ export interface ReaderPort {
   queuedBytes(): number;
   /** Hands over bytes. The port must not write to them: chunks are shared by readers. */
   send(chunk: Uint8Array): void;
-  /** Ends the response cleanly. */
+  /** Ends the response cleanly, once what is queued has been taken. */
   close(): void;
-  /** Breaks the connection off and drops what is queued. */
+  /** Breaks the connection, once what is queued has been taken. */
+  breakOff(): void;
+  /** Breaks the connection at once, and drops what is queued. */
   abort(): void;
 }
 
@@ -76,6 +78,8 @@ export class Reader {
   }
 
   send(chunk: Uint8Array, nowMs: number): void {
+    // The silence before there was anything to take is not the reader's.
+    if (this.port.queuedBytes() <= 0) this.lastTakenAtMs = nowMs;
     this.port.send(chunk);
     this.sentBytes += chunk.byteLength;
     this.lastSentAtMs = nowMs;

@@ -212,10 +212,11 @@ export class StreamBuffer {
   private tryCommit(write: readonly Segment[], withRecord: boolean): boolean {
     const { record, store } = this.deps;
     const durableSeqBefore = record.durableSeq;
-    if (withRecord) record.durableSeq = this.lastSeq;
     try {
+      // The first record is written by itself, and must not promise what the commit may not keep.
       if (!this.isCreated) store.create(record);
       this.isCreated = true;
+      if (withRecord) record.durableSeq = this.lastSeq;
       store.commit({ write, drop: this.pendingDrops, record: withRecord ? record : undefined });
       return true;
     } catch {

@@ -17,7 +17,8 @@ import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import type { StreamState, StreamStatus } from "../../protocol/stream-call.ts";
 import type { StreamTelemetry, TelemetrySink, TelemetrySubject } from "../../protocol/telemetry.ts";
 import { createClassifier } from "./classify.ts";
-import { Delivery, type AttachRequest, type AttachVerdict } from "./delivery.ts";
+import type { AttachRequest } from "./admission.ts";
+import { Delivery, type AttachVerdict } from "./delivery.ts";
 import type { ReaderPort } from "./reader.ts";
 import type { Eviction } from "./segment-index.ts";
 import { isFinished, nextState, type StreamMove } from "./state-machine.ts";
@@ -229,7 +230,7 @@ export class StreamSession {
     const hasReaders = this.delivery.readers.size > 0;
     return {
       keepAlive: this.isFinished ? undefined : this.keepAliveAtMs,
-      sweep: hasReaders ? this.sweepAtMs : undefined,
+      sweep: this.delivery.hasConnections ? this.sweepAtMs : undefined,
       abandon: this.isFinished || hasReaders ? undefined : this.lastActiveAtMs + settings.stateTtlMs,
       expire: endedAtMs === undefined ? undefined : endedAtMs + settings.snapshotTtlMs,
     };

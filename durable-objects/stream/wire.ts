@@ -7,41 +7,74 @@
 import { portHighWaterMark } from "./delivery.ts";
 import type { ReaderPort } from "./reader.ts";
 
+export interface WireHandlers {
+  /** The reader has taken something, and there is room. */
+  readonly onPull: () => void;
+  /** The connection is gone. */
+  readonly onCancel: () => void;
+}
+
 export interface Wire {
   readonly port: ReaderPort;
   readonly body: ReadableStream<Uint8Array>;
-  connect(handlers: { onPull: () => void; onCancel: () => void }): void;
+  connect(handlers: WireHandlers): void;
 }
 
 export function createWire(readerBufferBytes: number): Wire {
   const highWaterMark = portHighWaterMark(readerBufferBytes);
-  let handlers: { onPull: () => void; onCancel: () => void } | undefined;
-  let isSending = false;
-  let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  let handlers: WireHandlers | undefined;
+  let state: "open" | "sending" | "closed" | "breaking_off" = "open";
+  let ready: ReadableStreamDefaultController<Uint8Array> | undefined;
   const body = new ReadableStream<Uint8Array>(
     {
-      start(ready) {
-        controller = ready;
+      start: (controller) => void (ready = controller),
+      pull() {
+        if (state === "breaking_off") breakOffOnceTaken();
+        // Enqueueing calls pull at once while there is room; nothing has been taken then, and the
+        // caller is in the middle of its turn.
+        else if (state === "open") handlers?.onPull();
       },
-      // Enqueueing calls pull at once while there is room; nothing has been taken then, and the
-      // caller is in the middle of its turn.
-      pull: () => (isSending ? undefined : handlers?.onPull()),
       cancel: () => handlers?.onCancel(),
     },
     new ByteLengthQueuingStrategy({ highWaterMark }),
   );
-  const wire = controller;
-  if (wire === undefined) throw new Error("a stream calls start when it is made");
+  if (ready === undefined) throw new Error("a stream calls start when it is made");
+  const controller = ready;
+
+  /** `desiredSize` is null after an error, and 0 once a closed stream has been taken. */
+  function queuedBytes(): number {
+    const room = controller.desiredSize;
+    if (room === null || (state === "closed" && room === 0)) return 0;
+    return highWaterMark - room;
+  }
+
+  function breakOffOnceTaken(): void {
+    // Not within a pull: the runtime collects all queued chunks in one go, calls pull in between, and
+    // drops what it has collected when the stream then fails.
+    if (queuedBytes() <= 0) setTimeout(cut, 0);
+  }
+
+  function cut(): void {
+    controller.error(new Error("connection cut by the server"));
+  }
+
   const port: ReaderPort = {
-    roomBytes: () => wire.desiredSize ?? 0,
-    queuedBytes: () => highWaterMark - (wire.desiredSize ?? highWaterMark),
+    roomBytes: () => controller.desiredSize ?? 0,
+    queuedBytes,
     send(chunk) {
-      isSending = true;
-      wire.enqueue(chunk);
-      isSending = false;
+      state = "sending";
+      controller.enqueue(chunk);
+      state = "open";
     },
-    close: () => wire.close(),
-    abort: () => wire.error(new Error("connection cut by the server")),
+    close() {
+      state = "closed";
+      controller.close();
+    },
+    breakOff() {
+      state = "breaking_off";
+      breakOffOnceTaken();
+    },
+    abort: cut,
   };
-  return { port, body, connect: (given) => (handlers = given) };
+  return { port, body, connect: (given) => void (handlers = given) };
 }
