@@ -4,8 +4,12 @@
  * A default stream that counts bytes: byte streams detach a chunk's buffer, so that readers could
  * not share it, and transform streams cost a quarter more.
  */
+import { HEARTBEAT_FRAME } from "../../protocol/sse-frame.ts";
 import { portHighWaterMark } from "./delivery.ts";
 import type { ReaderPort } from "./reader.ts";
+
+/** A comment: no reader takes notice of it. */
+const MARK = new TextEncoder().encode(HEARTBEAT_FRAME);
 
 export interface WireHandlers {
   /** The reader has taken something, and there is room. */
@@ -24,6 +28,7 @@ export function createWire(readerBufferBytes: number): Wire {
   const highWaterMark = portHighWaterMark(readerBufferBytes);
   let handlers: WireHandlers | undefined;
   let state: "open" | "sending" | "closed" | "breaking_off" = "open";
+  let isMarked = false;
   let ready: ReadableStreamDefaultController<Uint8Array> | undefined;
   const body = new ReadableStream<Uint8Array>(
     {
@@ -45,13 +50,24 @@ export function createWire(readerBufferBytes: number): Wire {
   function queuedBytes(): number {
     const room = controller.desiredSize;
     if (room === null || (state === "closed" && room === 0)) return 0;
-    return highWaterMark - room;
+    // Until it is broken off, a connection has its end still to come.
+    return state === "breaking_off" ? Math.max(1, highWaterMark - room) : highWaterMark - room;
   }
 
+  /**
+   * The runtime collects all queued chunks in one go, calling pull in between, and drops what it has
+   * not written when the stream fails. So a mark follows, in a later turn: it is taken only once
+   * everything before it has been written.
+   */
   function breakOffOnceTaken(): void {
-    // Not within a pull: the runtime collects all queued chunks in one go, calls pull in between, and
-    // drops what it has collected when the stream then fails.
-    if (queuedBytes() <= 0) setTimeout(cut, 0);
+    if (controller.desiredSize !== highWaterMark) return;
+    setTimeout(isMarked ? cut : mark, 0);
+  }
+
+  function mark(): void {
+    if (isMarked || controller.desiredSize !== highWaterMark) return;
+    isMarked = true;
+    controller.enqueue(MARK);
   }
 
   function cut(): void {
