@@ -26,7 +26,7 @@ export interface BufferDeps {
   readonly store: StreamStore;
   readonly record: StreamRecord;
   readonly classify: Classify;
-  /** Told of every eviction, after it happened. */
+  /** Told of evictions after they happened, at the latest with the next write. */
   readonly onEviction: (eviction: Eviction) => void;
   /** Told when storage starts to fail and when it is back. */
   readonly onDegraded: (isDegraded: boolean) => void;
@@ -58,6 +58,7 @@ export class StreamBuffer {
   private isCreated: boolean;
   /** The stream's record has changed, and storage has not taken it yet. */
   private isRecordDirty = false;
+  private unreportedTrim: Eviction | undefined;
   /** When the oldest unwritten event came, or a write last failed; `undefined` when all is written. */
   oldestUnstoredAtMs: number | undefined;
   isDegraded = false;
@@ -80,6 +81,7 @@ export class StreamBuffer {
     this.lastSeq = Math.max(deps.record.durableSeq, stored?.at(-1)?.lastSeq ?? 0);
     this.trimmedEvents = this.lastSeq - this.index.retainedEvents;
     this.enforce();
+    this.reportTrim();
   }
 
   get retainedEvents(): number {
@@ -135,6 +137,7 @@ export class StreamBuffer {
    * A failure is not an error of the stream: the buffer goes on degraded.
    */
   flush(nowMs: number, options: { withRecord?: boolean } = {}): void {
+    this.reportTrim();
     if (options.withRecord === true) this.isRecordDirty = true;
     const write = this.index.unstored();
     const needsRecord = this.isRecordDirty || this.isLastSeqHidden();
@@ -274,7 +277,23 @@ export class StreamBuffer {
     if (segment.isEvicted && !segment.isStored) this.unstoredBytes -= eviction.bytes;
     if (eviction.reason === "storage_lost") this.lostThroughSeq = Math.max(this.lostThroughSeq, eviction.seq);
     this.trimmedEvents += eviction.events;
-    this.deps.onEviction(eviction);
+    this.noteTrim(eviction);
+  }
+
+  /** One report for all that one segment gave up since the last write: telemetry per event would cost more. */
+  private noteTrim(eviction: Eviction): void {
+    const { unreportedTrim: earlier } = this;
+    const isSame = earlier?.segment === eviction.segment && earlier.reason === eviction.reason;
+    if (!isSame) this.reportTrim();
+    this.unreportedTrim = isSame
+      ? { ...eviction, events: earlier.events + eviction.events, bytes: earlier.bytes + eviction.bytes }
+      : eviction;
+    if (eviction.reason === "storage_lost") this.reportTrim();
+  }
+
+  private reportTrim(): void {
+    if (this.unreportedTrim !== undefined) this.deps.onEviction(this.unreportedTrim);
+    this.unreportedTrim = undefined;
   }
 
   private tryRead(segment: Segment, read: () => Uint8Array): Uint8Array | undefined {

@@ -294,7 +294,11 @@ export class StreamSession {
 
   private noteDegraded(isDegraded: boolean): void {
     this.emit({ event: "SseDegraded", kind: "storage", ...(isDegraded ? {} : { is_over: true as const }) });
-    if (isDegraded) this.delivery.notifyDegraded(this.deps.clock());
+    if (!isDegraded) return;
+    const nowMs = this.deps.clock();
+    // Also where nothing waits to be written: the next try is what finds storage back.
+    this.buffer.oldestUnstoredAtMs ??= nowMs;
+    this.delivery.notifyDegraded(nowMs);
   }
 
   private emitTrim(eviction: Eviction): void {

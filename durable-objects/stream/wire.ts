@@ -68,6 +68,8 @@ export function createWire(readerBufferBytes: number): Wire {
     if (isMarked || controller.desiredSize !== highWaterMark) return;
     isMarked = true;
     controller.enqueue(MARK);
+    // A reader that was waiting has it already.
+    breakOffOnceTaken();
   }
 
   function cut(): void {
