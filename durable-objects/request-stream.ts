@@ -306,6 +306,8 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   }
 
   private scheduleTick(session: StreamSession): void {
+    // Whatever came up in this turn is not due before a commit interval is over.
+    if (this.tickAtMs !== undefined && this.tickAtMs <= Date.now() + session.settings.commitIntervalMs) return;
     const atMs = session.nextTickAtMs();
     if (atMs === undefined || (this.tickAtMs !== undefined && this.tickAtMs <= atMs)) return;
     clearTimeout(this.tickTimer);
