@@ -59,6 +59,8 @@ export class StreamBuffer {
   /** The stream's record has changed, and storage has not taken it yet. */
   private isRecordDirty = false;
   private unreportedTrim: Eviction | undefined;
+  /** When the first event of the newest segment came. */
+  private openSinceMs = 0;
   /** When the oldest unwritten event came, or a write last failed; `undefined` when all is written. */
   oldestUnstoredAtMs: number | undefined;
   isDegraded = false;
@@ -103,6 +105,7 @@ export class StreamBuffer {
    */
   append(events: readonly SourceEvent[], nowMs: number): Piece[] {
     const epoch = this.currentEpoch();
+    const firstSeq = this.lastSeq + 1;
     const pieces: Piece[] = [];
     let draft: Draft | undefined;
     for (const event of events) {
@@ -121,6 +124,8 @@ export class StreamBuffer {
     }
     if (draft !== undefined) this.closeDraft(draft, pieces);
     if (pieces.length > 0) this.oldestUnstoredAtMs ??= nowMs;
+    const open = this.index.newest();
+    if (open !== undefined && open.firstSeq >= firstSeq) this.openSinceMs = nowMs;
     return pieces;
   }
 
@@ -129,7 +134,8 @@ export class StreamBuffer {
     this.enforce();
     // A failing storage is tried again at the commit interval, not once for every chunk.
     if (this.isDegraded) this.trimHotTail();
-    else if (this.unstoredBytes >= SEGMENT_MAX_BYTES || this.hasUrgent) this.flush(nowMs);
+    else if (this.hasUrgent) this.flush(nowMs);
+    else if (this.unstoredBytes >= SEGMENT_MAX_BYTES) this.flushClosed(nowMs);
   }
 
   /**
@@ -137,9 +143,21 @@ export class StreamBuffer {
    * A failure is not an error of the stream: the buffer goes on degraded.
    */
   flush(nowMs: number, options: { withRecord?: boolean } = {}): void {
-    this.reportTrim();
     if (options.withRecord === true) this.isRecordDirty = true;
-    const write = this.index.unstored();
+    this.commit(this.index.unstored(), nowMs);
+  }
+
+  /** Writes what will grow no more, and leaves the open segment for later: fewer and fuller rows. */
+  private flushClosed(nowMs: number): void {
+    const unstored = this.index.unstored();
+    const isOpen = (unstored.at(-1)?.byteSize ?? 0) < SEGMENT_MAX_BYTES;
+    // The record says how far all is durable, so it is only written with all.
+    const canWait = isOpen && unstored.length > 1 && !this.isRecordDirty && !this.isLastSeqHidden();
+    this.commit(canWait ? unstored.slice(0, -1) : unstored, nowMs);
+  }
+
+  private commit(write: readonly Segment[], nowMs: number): void {
+    this.reportTrim();
     const needsRecord = this.isRecordDirty || this.isLastSeqHidden();
     if (write.length === 0 && this.pendingDrops.length === 0 && !needsRecord) return this.markStored(write);
     if (!this.tryCommit(write, needsRecord)) {
@@ -312,9 +330,10 @@ export class StreamBuffer {
       segment.isStored = true;
       segment.pieces = [];
     }
-    this.unstoredBytes = 0;
+    const open = this.index.unstored().at(-1);
+    this.unstoredBytes = open?.byteSize ?? 0;
+    this.oldestUnstoredAtMs = open === undefined ? undefined : this.openSinceMs;
     this.hasUrgent = false;
-    this.oldestUnstoredAtMs = undefined;
   }
 
   /** Segments show the highest durable seq by themselves, unless the newest of them gave way. */
