@@ -53,6 +53,7 @@ export function createApp(services: Services): Hono<HonoEnv> {
       }),
     );
   }
+  limitRequestSize(app);
   mountOps(app, { streams: services.streams });
   mountDemoPage(app);
   mountStreams(app, services);
@@ -62,9 +63,18 @@ export function createApp(services: Services): Hono<HonoEnv> {
 /** A service whose configuration is faulty: alive, not ready, and everything else 503. */
 export function createFaultyApp(faults: readonly ConfigFault[], randomBytes: Services["randomBytes"]): Hono<HonoEnv> {
   const app = bareApp(randomBytes);
+  limitRequestSize(app);
   mountOps(app, { faults });
   app.all("*", (context) => problemResponse({ code: "misconfigured", faults }, context.get("requestId")));
   return app;
+}
+
+function limitRequestSize(app: Hono<HonoEnv>): void {
+  app.use(async (context, next) => {
+    const error = checkRequestSize(context.req.raw);
+    if (error !== undefined) return problemResponse(error, context.get("requestId"));
+    return next();
+  });
 }
 
 function bareApp(randomBytes: Services["randomBytes"]): Hono<HonoEnv> {
@@ -73,11 +83,6 @@ function bareApp(randomBytes: Services["randomBytes"]): Hono<HonoEnv> {
     context.set("requestId", randomRequestId(randomBytes));
     await next();
     if (!context.res.headers.has("X-Request-Id")) context.res.headers.set("X-Request-Id", context.get("requestId"));
-  });
-  app.use(async (context, next) => {
-    const error = checkRequestSize(context.req.raw);
-    if (error !== undefined) return problemResponse(error, context.get("requestId"));
-    return next();
   });
   app.notFound((context) => problemResponse({ code: "not_found" }, context.get("requestId")));
   app.onError((error, context) => {

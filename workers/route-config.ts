@@ -76,7 +76,14 @@ function faultOf(issue: z.core.$ZodIssue, index: number, entry: unknown): Config
   const place = issue.path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
   let found: unknown = entry;
   for (const step of issue.path) found = Object(found)[step];
-  return { variable: `ROUTES[${index}]${place}`, found: describe(found), allowed: issue.message };
+  return { variable: `ROUTES[${index}]${place}`, found: describeAt(issue.path, found), allowed: issue.message };
+}
+
+/** What was found there, without what may be a secret: a header's value, the user of a URL. */
+function describeAt(path: readonly PropertyKey[], found: unknown): string {
+  if (path[0] === "headers" && path.length > 1) return "a header (its value is not shown)";
+  if (path[0] === "upstream" && typeof found === "string") return describe(found.replace(/\/\/[^/@]*@/, "//…@"));
+  return describe(found);
 }
 
 /** `${NAME}` in a header's value is a secret of the Worker's; an unknown one is a fault. */
@@ -101,7 +108,8 @@ function withSecrets(
 function refuseDoubles(routes: readonly RouteConfig[], faults: ConfigFault[]): void {
   const seen = new Set<string>();
   for (const { name, alias } of routes) {
-    for (const path of [`/${name}/stream`, ...(alias === undefined ? [] : [alias])]) {
+    const own = [`/${name}/stream`, `/${name}/resume`, `/${name}/status`];
+    for (const path of alias === undefined ? own : [...own, alias]) {
       if (seen.has(path))
         faults.push({ variable: "ROUTES", found: `${path} twice`, allowed: "each name and alias once" });
       seen.add(path);
