@@ -1,0 +1,299 @@
+/**
+ * Holds what one reader is sent against the model: every frame, in order, and how it ends.
+ *
+ * B1 ids strictly increasing, contiguous but for announced gaps.
+ * B2 exactly the events after the position, or a gap that names what is really gone; never silent.
+ * B8 no end without the whole tail, and none before the outcome may be told.
+ */
+import type { ReadMode } from "../../protocol/control-events.ts";
+import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
+import type { ReaderRemovalReason } from "../../protocol/telemetry.ts";
+import type { Coverage } from "./coverage.ts";
+import type { Frame } from "./frame-reader.ts";
+import type { StreamModel } from "./model.ts";
+import { fail } from "./violation.ts";
+
+/** What the model says a reader must be given, when it is let in. */
+export interface Welcome {
+  readonly hasControlEvents: boolean;
+  readonly mode: ReadMode;
+  /** First event it is to get. */
+  readonly startSeq: number;
+  readonly rewind: { readonly client: string; readonly durable: string } | undefined;
+  readonly token: string | undefined;
+  /** Whether the reader comes back. */
+  readonly isResumed: boolean;
+  readonly requestId: string;
+}
+
+export interface CheckFacts {
+  readonly model: StreamModel;
+  readonly coverage: Coverage;
+  isDegraded(): boolean;
+}
+
+type NoticeKind = "resume" | "degraded";
+
+const CONTROL_EVENTS = new Set(["resume", "gap", "rewind", "degraded", "end"]);
+
+export class ReaderCheck {
+  /** The next event this reader needs. */
+  nextSeq: number;
+  isEnded = false;
+  /** Until the object has said whether it lets the reader in. */
+  isAttaching = true;
+  /** Frames that must come before the next event. */
+  private readonly dueNotices = new Set<NoticeKind>();
+  private dueAfterFrame: NoticeKind[] = [];
+  token: string | undefined;
+  private head: ((frame: Frame) => void)[] | undefined;
+  private isFarewellSaid = false;
+  private readonly replayThroughSeq: number;
+
+  private readonly facts: CheckFacts;
+  private readonly welcome: Welcome;
+
+  constructor(facts: CheckFacts, welcome: Welcome) {
+    this.facts = facts;
+    this.welcome = welcome;
+    this.nextSeq = welcome.startSeq;
+    this.token = welcome.token;
+    this.replayThroughSeq = facts.model.lastSeq;
+  }
+
+  get isFollowing(): boolean {
+    return this.welcome.mode === "live";
+  }
+
+  /** The last event this reader must be sent as things stand. */
+  get wantedSeq(): number {
+    return this.isFollowing ? this.facts.model.lastSeq : this.replayThroughSeq;
+  }
+
+  /** A notice is due: before the next event, or the one after where half of that is on its way. */
+  expectNotice(kind: NoticeKind, isMidFrame: boolean): void {
+    if (!this.welcome.hasControlEvents) return;
+    if (isMidFrame) this.dueAfterFrame.push(kind);
+    else this.dueNotices.add(kind);
+  }
+
+  take(frame: Frame): void {
+    if (this.isEnded) fail("protocol", "a frame after the end");
+    if (this.isFarewellSaid) fail("protocol", "a frame after the farewell");
+    this.head ??= this.expectedHead();
+    const expected = this.head.shift();
+    if (expected !== undefined) return expected(frame);
+    this.takeBody(frame);
+    this.checkPosition(frame);
+  }
+
+  /** The server closed cleanly. */
+  takeClose(reason: ReaderRemovalReason | undefined, isMidFrame: boolean): void {
+    const { model } = this.facts;
+    const hasReplay = this.nextSeq > this.replayThroughSeq;
+    if (isMidFrame) fail("B2", "a clean close in the middle of an event");
+    if (this.isFarewellSaid && reason !== undefined) {
+      if (reason !== "evicted" && reason !== "max_age") fail("protocol", `sent away for ${reason}`);
+      // A clean close tells a replaying reader that this was all.
+      if (!this.isFollowing && !hasReplay) fail("B2", `a replay was closed cleanly at ${this.nextSeq - 1}`);
+      return;
+    }
+    if (reason !== undefined) fail("B2", `a clean close without a word, for ${reason}`);
+    if (this.isEnded) return;
+    const isReplayOver = !this.isFollowing && hasReplay && !(model.isFinished && this.hasAll());
+    const isComplete =
+      !this.welcome.hasControlEvents && model.state === "completed" && this.hasAll() && model.isEndAnnounced;
+    const isRetryTold = this.isFarewellSaid === (model.trailingRetry !== undefined);
+    if (isComplete && !isReplayOver && !isRetryTold) fail("B2", "the source's last reconnection time is not told");
+    if (!isReplayOver && !isComplete)
+      fail("B2", `a clean close at ${this.nextSeq - 1} of ${model.lastSeq} (${model.state})`);
+    this.facts.coverage.note(isReplayOver ? "replay over" : "closed: complete");
+  }
+
+  /** The server breaks the connection once everything is taken: a stream's end that was not complete. */
+  takeBreakOff(reason: ReaderRemovalReason | undefined, isMidFrame: boolean): void {
+    const { model, coverage } = this.facts;
+    const mayEnd =
+      !this.welcome.hasControlEvents && model.isFinished && model.state !== "completed" && model.isEndAnnounced;
+    if (!mayEnd || isMidFrame || reason !== undefined)
+      fail("B2", `broken off at ${this.nextSeq - 1} of a ${model.state} stream`);
+    if (!this.hasAll()) fail("B8", `a finished stream was broken off at ${this.nextSeq - 1} of ${model.lastSeq}`);
+    coverage.note("broken off: not complete");
+  }
+
+  /** The server cut the connection, and what was queued is dropped. */
+  takeCut(reason: ReaderRemovalReason | undefined, isMidFrame: boolean): void {
+    const { model, coverage } = this.facts;
+    if (reason === undefined)
+      fail("B2", `cut for no reason, at ${this.nextSeq - 1} of ${model.lastSeq} (${model.state})`);
+    if (reason === "fell_behind") {
+      const isGone = !model.retained.has(this.nextSeq) && this.nextSeq <= model.lastSeq;
+      if (!isGone) fail("B2", `cut as fallen behind at ${this.nextSeq}, which is retained`);
+      if (this.welcome.hasControlEvents && !isMidFrame) fail("B2", "cut where a gap could have been told");
+      coverage.note(isMidFrame ? "cut mid-event" : "cut: fell behind");
+    }
+  }
+
+  private hasAll(): boolean {
+    return this.nextSeq === this.facts.model.lastSeq + 1;
+  }
+
+  /** B2: what opens every connection. The head comes in one piece, so the state is the sender's own. */
+  private expectedHead(): ((frame: Frame) => void)[] {
+    const { hasControlEvents, rewind, token } = this.welcome;
+    const position = rewind === undefined ? this.facts.model.idOf(this.nextSeq - 1) : undefined;
+    const head: ((frame: Frame) => void)[] = [
+      (frame) => {
+        if (!frame.isComment) fail("protocol", "a connection opens with a comment");
+      },
+      (frame) => {
+        if (frame.id !== position || frame.retry === undefined || frame.data !== undefined) {
+          fail("B2", `primed with ${String(frame.id)}, not ${String(position)}`);
+        }
+      },
+    ];
+    if (!hasControlEvents) return head;
+    if (token !== undefined) head.push((frame) => this.takeControl(frame, "resume"));
+    if (rewind !== undefined) {
+      head.push((frame) => {
+        const told = this.takeControl(frame, "rewind");
+        if (told["client"] !== rewind.client || told["durable"] !== rewind.durable) {
+          fail("B2", `rewound from ${String(told["client"])} to ${String(told["durable"])}, not ${rewind.durable}`);
+        }
+        this.facts.coverage.note("rewind");
+      });
+    }
+    if (this.facts.isDegraded()) head.push((frame) => this.takeControl(frame, "degraded"));
+    return head;
+  }
+
+  private takeBody(frame: Frame): void {
+    const { coverage } = this.facts;
+    if (frame.data === undefined) {
+      if (frame.isComment) return coverage.note("heartbeat");
+      if (frame.id !== undefined || frame.retry === undefined) fail("protocol", "an empty frame");
+      this.isFarewellSaid = true;
+      return coverage.note("farewell");
+    }
+    const isControl = this.welcome.hasControlEvents && CONTROL_EVENTS.has(frame.event ?? "");
+    if (!isControl) return this.takeEvent(frame);
+    switch (frame.event) {
+      case "gap":
+        return this.takeGap(frame);
+      case "end":
+        return this.takeEnd(frame);
+      case "resume":
+      case "degraded":
+        this.takeControl(frame, frame.event);
+        this.dueNotices.delete(frame.event);
+        return coverage.note(`notice: ${frame.event}`);
+      case undefined:
+      default:
+        fail("protocol", `${String(frame.event)} in the middle of a stream`);
+    }
+  }
+
+  private takeEvent(frame: Frame): void {
+    const event = this.facts.model.events[this.nextSeq - 1];
+    if (event === undefined || frame.id !== event.id)
+      fail("B1", `got ${String(frame.id)}, expected ${this.describeNext()}`);
+    if (frame.event !== event.event || frame.data !== event.data || frame.retry !== event.retry) {
+      fail("B2", `event ${event.id} came with another content`);
+    }
+    if (!this.facts.model.retained.has(event.seq)) fail("B4", `event ${event.id} was sent, and must have given way`);
+    this.requireNotices(frame);
+    for (const kind of this.dueAfterFrame) this.dueNotices.add(kind);
+    this.dueAfterFrame = [];
+    this.nextSeq++;
+    this.facts.coverage.note(event.bytes > SEGMENT_MAX_BYTES ? "event in slices" : "event");
+  }
+
+  private takeGap(frame: Frame): void {
+    const { model, coverage } = this.facts;
+    this.requireNotices(frame);
+    const gap = this.takeControl(frame, "gap");
+    const lastSeq = Number(String(gap["to"]).split("-")[1]);
+    if (gap["from"] !== model.idOf(this.nextSeq))
+      fail("B2", `a gap from ${String(gap["from"])}, expected ${this.describeNext()}`);
+    if (!(lastSeq >= this.nextSeq && lastSeq <= model.lastSeq)) fail("B2", `a gap to ${String(gap["to"])}`);
+    if (gap["to"] !== model.idOf(lastSeq) || frame.id !== gap["to"]) fail("B2", `a gap under id ${String(frame.id)}`);
+    if (gap["dropped"] !== lastSeq - this.nextSeq + 1) fail("B2", `a gap of ${String(gap["dropped"])} events`);
+    let isLost = false;
+    for (let seq = this.nextSeq; seq <= lastSeq; seq++) {
+      if (model.retained.has(seq)) fail("B2", `a gap over ${model.idOf(seq)}, which is retained`);
+      isLost ||= model.lostSeqs.has(seq);
+    }
+    const reason = gap["reason"];
+    if (isLost && reason !== "storage_lost") fail("B2", "a gap does not say that storage lost events");
+    // Where storage lost events further on, the whole stretch may be put down to it.
+    if (reason === "storage_lost" && !model.hasLostFrom(this.nextSeq)) fail("B2", "a gap for a loss that never was");
+    this.nextSeq = lastSeq + 1;
+    coverage.note(`gap: ${String(reason)}`);
+  }
+
+  private takeEnd(frame: Frame): void {
+    const { model, coverage } = this.facts;
+    const end = this.takeControl(frame, "end");
+    if (!model.isFinished || !model.isEndAnnounced) fail("B8", "told of an end that may not be told yet");
+    if (!this.hasAll()) fail("B8", `told of the end at ${this.nextSeq - 1} of ${model.lastSeq}`);
+    const status = model.state === "completed" ? "complete" : model.state === "failed" ? "error" : model.state;
+    if (end["status"] !== status) fail("B8", `ended as ${String(end["status"])}, the stream is ${model.state}`);
+    const lastId = model.idOf(model.lastSeq);
+    if (end["last_id"] !== lastId || frame.id !== lastId)
+      fail("B8", `ended at ${String(end["last_id"])}, not ${lastId}`);
+    if (frame.retry !== model.trailingRetry) fail("B2", `the end tells to retry after ${String(frame.retry)}`);
+    this.checkDiagnostics(end["diagnostics"]);
+    this.isEnded = true;
+    coverage.note(`end: ${status}`);
+  }
+
+  private checkDiagnostics(diagnostics: unknown): void {
+    const { model } = this.facts;
+    // The reader that is just being let in counts itself.
+    const own = this.isAttaching && this.welcome.isResumed ? 1 : 0;
+    const expected = { resumes: model.resumes + own, trims: model.lastSeq - model.retained.size };
+    for (const [name, value] of Object.entries(expected)) {
+      const told: unknown = typeof diagnostics === "object" && diagnostics !== null && Reflect.get(diagnostics, name);
+      if (told !== value) fail("B8", `the end counts ${String(told)} ${name}, there were ${value}`);
+    }
+  }
+
+  private takeControl(frame: Frame, event: string): Readonly<Record<string, unknown>> {
+    if (frame.event !== event) fail("protocol", `got ${frame.event ?? "no name"} where ${event} is due`);
+    const hasId = event === "gap" || event === "end";
+    if ((frame.id !== undefined) !== hasId) fail("protocol", `${event} with id ${String(frame.id)}`);
+    const facts = readPayload(event, frame.data ?? "");
+    if (event === "resume" && (facts["token"] !== this.token || facts["request_id"] !== this.welcome.requestId)) {
+      fail("protocol", `a resume token that was not issued for this reader`);
+    }
+    return facts;
+  }
+
+  /** Notices come between events, and before anything else that is told. */
+  private requireNotices(frame: Frame): void {
+    for (const kind of this.dueNotices)
+      fail("protocol", `${String(frame.id)} was sent before a ${kind} notice that was due`);
+  }
+
+  /** A reader's position is the last id it saw, whatever frame carried it. */
+  private checkPosition(frame: Frame): void {
+    if (frame.id !== undefined && frame.id !== this.facts.model.idOf(this.nextSeq - 1)) {
+      fail("B1", `a reader would take ${frame.id} as its position, and is at ${this.nextSeq - 1}`);
+    }
+  }
+
+  private describeNext(): string {
+    const { model } = this.facts;
+    return this.nextSeq <= model.lastSeq ? model.idOf(this.nextSeq) : `nothing after ${model.lastSeq}`;
+  }
+}
+
+function readPayload(event: string, data: string): Readonly<Record<string, unknown>> {
+  try {
+    const payload: unknown = JSON.parse(data);
+    if (typeof payload === "object" && payload !== null) return { ...payload };
+  } catch {
+    // Not JSON at all: said below like any other nonsense.
+  }
+  fail("protocol", `${event} says ${data.slice(0, 80)}`);
+}

@@ -1,0 +1,330 @@
+/**
+ * One seed, one schedule: streams begin, are fed, read, broken, finished and deleted, step by step,
+ * and after each step everything that must hold is checked.
+ *
+ * Nothing here asks the time, the platform or chance outside the seed: a failing seed fails again.
+ */
+import { START_POSITION } from "../../protocol/event-id.ts";
+import { Coverage } from "./coverage.ts";
+import { Random } from "./random.ts";
+import { attachReader, disconnect, refreshToken, takeChunks } from "./reader-calls.ts";
+import { SimReader } from "./readers.ts";
+import { NO_HOOKS, SimObject, type SimClock, type SimContext, type SimHooks } from "./sim-object.ts";
+import { announceEnd, appendEvents, finishStream, noteTrailingRetry, openSource } from "./source-calls.ts";
+import { checkStep } from "./step-checks.ts";
+import { watchEvictions } from "./eviction-watch.ts";
+import { fireAlarm, tick } from "./timers.ts";
+import { drawBlueprint, EventSourceModel } from "./workload.ts";
+
+const START_MS = Date.UTC(2026, 0, 1);
+/** Longer than any deadline a blueprint draws. */
+const LONG_MS = 130_000;
+const TIMERS_PER_STEP = 50;
+
+type Step =
+  | "append"
+  | "burst"
+  | "attach"
+  | "take"
+  | "pace"
+  | "leave"
+  | "leaveAll"
+  | "probe"
+  | "wait"
+  | "longWait"
+  | "setBack"
+  | "fault"
+  | "crash"
+  | "finish"
+  | "activity";
+
+export interface SimulationOptions {
+  readonly steps: number;
+  readonly hooks?: SimHooks;
+  /** Told every step as it is taken. */
+  readonly trace?: (line: string) => void;
+}
+
+export class Simulation {
+  readonly coverage = new Coverage();
+  private readonly random: Random;
+  private readonly clock: SimClock = { nowMs: START_MS, setBackMs: 0 };
+  private readonly context: SimContext;
+  private readonly weights: Record<Step, number>;
+  private object: SimObject;
+  /** The same, known from its first turn on. */
+  private living: SimObject | undefined;
+  private source: EventSourceModel;
+  private readers: SimReader[] = [];
+  private lives = 0;
+  private faultStepsLeft = 0;
+  private stepsSinceEnd = 0;
+
+  private readonly unwatch: () => void;
+
+  constructor(seed: number, options: SimulationOptions) {
+    this.random = new Random(seed);
+    this.context = {
+      clock: this.clock,
+      coverage: this.coverage,
+      hooks: options.hooks ?? NO_HOOKS,
+      trace: options.trace ?? (() => undefined),
+    };
+    this.unwatch = watchEvictions((eviction) => this.living?.see(eviction));
+    this.weights = this.drawWeights();
+    [this.object, this.source] = this.newLife();
+  }
+
+  step(): void {
+    if (this.object.isOver) [this.object, this.source] = this.newLife();
+    const { object, random } = this;
+    if (this.faultStepsLeft > 0 && --this.faultStepsLeft === 0) object.storage.shouldFail = () => false;
+    this.carryOn();
+    if (!object.isOver) this.take(random.weighted(this.weights));
+    for (const reader of this.readers) {
+      if (object.session !== undefined) reader.take(object, random);
+      reader.settle(random);
+    }
+    if (!object.isOver) checkStep(object);
+  }
+
+  close(): void {
+    this.unwatch();
+    this.object.storage.close();
+  }
+
+  /** Each seed is fond of other things, so that rare sequences are common in some of them. */
+  private drawWeights(): Record<Step, number> {
+    const { random } = this;
+    const fond = (weight: number) => (random.chance(0.25) ? 0 : weight * random.magnitude(1, 8));
+    return {
+      append: 20 + fond(10),
+      burst: fond(3),
+      attach: 6 + fond(4),
+      take: fond(8),
+      pace: fond(2),
+      leave: fond(3),
+      leaveAll: fond(0.5),
+      probe: 1 + fond(1),
+      wait: 4 + fond(4),
+      longWait: fond(0.5),
+      setBack: fond(0.5),
+      fault: fond(0.7),
+      crash: fond(0.4),
+      finish: fond(0.5),
+      activity: fond(0.5),
+    };
+  }
+
+  private newLife(): [SimObject, EventSourceModel] {
+    const { random, context } = this;
+    const blueprint = drawBlueprint(random);
+    this.lives++;
+    this.faultStepsLeft = 0;
+    this.stepsSinceEnd = 0;
+    this.clock.setBackMs = 0;
+    this.readers = Array.from({ length: blueprint.settings.maxReaders + 2 }, (_, at) => new SimReader(`reader ${at}`));
+    const object = new SimObject(context, blueprint, `stream-${this.lives}`);
+    this.living = object;
+    object.onCrash = () => {
+      for (const reader of this.readers) reader.learn(random, true);
+    };
+    context.trace(`begin stream-${this.lives} ${JSON.stringify(blueprint)}`);
+    if (random.chance(0.05)) this.startFault(object);
+    object.begin();
+    if (!object.isOver && random.chance(0.8)) openSource(object);
+    return [object, new EventSourceModel(random, blueprint)];
+  }
+
+  /** What the wiring does by itself, a little late: token signatures arrive, ends are announced. */
+  private carryOn(): void {
+    const { object, random } = this;
+    if (object.session === undefined) return;
+    if (object.model.state === "open" && random.chance(0.3)) return openSource(object);
+    for (const connection of object.awaitingToken) {
+      object.awaitingToken.delete(connection);
+      refreshToken(object, connection);
+      return;
+    }
+    if (object.hasPendingEnd && random.chance(0.5)) {
+      this.context.trace("the outcome is durable: announce the end");
+      return announceEnd(object);
+    }
+    if (!object.model.isFinished) return;
+    // A finished stream has little left to show: go on to its end of life before long.
+    if (++this.stepsSinceEnd > 25 && random.chance(0.2)) this.wait(LONG_MS);
+  }
+
+  private take(step: Step): void {
+    const { object, random } = this;
+    const isFed = object.session !== undefined && object.model.state === "streaming";
+    switch (step) {
+      case "append":
+        return isFed ? this.append(random.magnitude(1, 30)) : this.wait(random.magnitude(1, 1000));
+      case "burst":
+        for (let left = random.int(2, 6); left > 0 && this.isFed; left--) this.append(random.magnitude(1, 60));
+        return;
+      case "attach":
+        return this.attach(random.pick(this.readers));
+      case "take":
+        for (const reader of this.readers) this.takeSome(reader);
+        return;
+      case "pace": {
+        const reader = random.pick(this.readers);
+        reader.pace = random.weighted({ fast: 3, slow: 2, stalled: 2 });
+        return this.context.trace(`${reader.name} is ${reader.pace}`);
+      }
+      case "leave":
+        return this.leave(random.pick(this.readers));
+      case "leaveAll":
+        for (const reader of this.readers) this.leave(reader);
+        return;
+      case "probe":
+        return this.probe();
+      case "wait":
+        return this.wait(random.magnitude(1, 5000));
+      case "longWait":
+        return this.wait(random.int(5000, LONG_MS));
+      case "setBack":
+        return this.setBack(random.int(1, 500));
+      case "fault":
+        return this.startFault(object);
+      case "crash":
+        return this.planCrash();
+      case "finish":
+        return isFed || this.isOpening ? this.finish() : undefined;
+      case "activity":
+        if (!isFed) return;
+        object.lastActiveAtMs = object.nowMs;
+        return object.running.noteSourceActivity(object.nowMs);
+    }
+  }
+
+  private get isFed(): boolean {
+    return this.object.session !== undefined && this.object.model.state === "streaming";
+  }
+
+  /** An upstream has been called and has not answered. */
+  private get isOpening(): boolean {
+    return this.object.session !== undefined && this.object.model.state === "open";
+  }
+
+  private append(maxEvents: number): void {
+    const batch = this.source.batch(maxEvents);
+    const { lastSeq } = this.object.model;
+    const sizes = batch.map(({ source, priority }) => `${source.data.length}p${priority}`).join(" ");
+    this.context.trace(`append ${lastSeq + 1}..${lastSeq + batch.length}: ${sizes}`);
+    if (batch.some(({ source }) => source.data.length > 16 * 1024)) this.coverage.note("large event");
+    appendEvents(this.object, batch);
+  }
+
+  private attach(reader: SimReader): void {
+    const { object, random } = this;
+    if (reader.connection !== undefined) return;
+    if (object.session === undefined && !object.restore()) return;
+    if (object.isOver) return;
+    const ask = reader.drawAsk(object, random);
+    reader.pace = random.weighted({ fast: 4, slow: 3, stalled: 2 });
+    this.context.trace(`${reader.name} (${reader.pace}) attaches ${JSON.stringify(ask)}`);
+    reader.connection = attachReader(object, ask);
+  }
+
+  private takeSome(reader: SimReader): void {
+    const { connection } = reader;
+    if (connection === undefined || reader.pace === "stalled" || this.object.session === undefined) return;
+    takeChunks(this.object, connection, this.random.int(1, 4));
+  }
+
+  private leave(reader: SimReader): void {
+    const { connection } = reader;
+    if (connection === undefined || this.object.session === undefined) return;
+    this.context.trace(`${reader.name} leaves${connection.isMidFrame ? " in the middle of an event" : ""}`);
+    if (connection.isMidFrame) this.coverage.note("left mid-event");
+    disconnect(this.object, connection);
+  }
+
+  /** B4, B7: reads everything there is, from the beginning. */
+  private probe(): void {
+    const { object } = this;
+    if (object.session === undefined && !object.restore()) return;
+    if (object.isOver || object.session === undefined) return;
+    this.context.trace("probe: replay from 0-0");
+    const ask = {
+      position: START_POSITION,
+      isPositionExplicit: false,
+      mode: "replay",
+      acceptGap: true,
+      isResumed: true,
+    } as const;
+    const connection = attachReader(object, ask);
+    if (connection === undefined) return;
+    takeChunks(object, connection, Infinity);
+    this.coverage.note("probe");
+    if (object.session !== undefined && connection.isOpen) disconnect(object, connection);
+  }
+
+  private wait(ms: number): void {
+    const { clock, random } = this;
+    this.context.trace(`wait ${ms} ms`);
+    const untilMs = clock.nowMs + ms;
+    for (let timers = 0; timers < TIMERS_PER_STEP && !this.object.isOver; timers++) {
+      const dueAtMs = this.nextDueAtMs();
+      if (dueAtMs === undefined || dueAtMs > untilMs || random.chance(0.1)) break;
+      clock.nowMs = Math.max(clock.nowMs, dueAtMs);
+      this.runDue();
+    }
+    clock.nowMs = Math.max(clock.nowMs, untilMs);
+    if (random.chance(0.7)) this.runDue();
+  }
+
+  private nextDueAtMs(): number | undefined {
+    const times = [this.object.alarmAtMs, this.object.session?.nextTickAtMs()].filter((time) => time !== undefined);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  private runDue(): void {
+    const { object } = this;
+    if (object.isOver) return;
+    if (object.alarmAtMs !== undefined && object.alarmAtMs <= object.nowMs) fireAlarm(object);
+    const tickAtMs = object.session?.nextTickAtMs();
+    if (tickAtMs !== undefined && tickAtMs <= object.nowMs) tick(object);
+  }
+
+  private setBack(ms: number): void {
+    this.context.trace(`the clock is set back by ${ms} ms`);
+    this.clock.nowMs -= ms;
+    this.clock.setBackMs += ms;
+  }
+
+  private startFault(object: SimObject): void {
+    const { random } = this;
+    const fault = random.weighted({ writes: 4, reads: 1, all: 2, flaky: 2 });
+    this.faultStepsLeft = random.int(2, 15);
+    this.context.trace(`storage fails (${fault}) for ${this.faultStepsLeft} steps`);
+    object.storage.shouldFail = (kind) => {
+      if (fault === "flaky") return random.chance(0.3);
+      return fault === "all" || fault === `${kind}s`;
+    };
+  }
+
+  private planCrash(): void {
+    const { object, random } = this;
+    if (object.session === undefined) return;
+    const kind = random.weighted({ now: 2, statement: 3, commit: 2 });
+    this.context.trace(`crash planned: ${kind}`);
+    if (kind === "now") return object.crash("between turns");
+    if (kind === "commit") object.storage.crashBeforeCommit = true;
+    else object.storage.crashAfterStatements = random.int(0, 6);
+  }
+
+  private finish(): void {
+    const { object, random } = this;
+    const outcome =
+      object.model.state === "open"
+        ? random.pick(["failed", "cancelled"] as const)
+        : random.weighted({ completed: 4, failed: 2, cancelled: 1 });
+    this.context.trace(`finish: ${outcome}`);
+    if (outcome === "completed" && random.chance(0.3)) noteTrailingRetry(object, random.int(1, 5000));
+    finishStream(object, outcome, outcome === "failed" ? "upstream_reset" : undefined);
+  }
+}

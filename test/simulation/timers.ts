@@ -1,0 +1,59 @@
+/**
+ * The timer and the alarm of a simulated object, and what must have been done when they are over.
+ */
+import { checkSwept } from "./removal-rules.ts";
+import type { SimObject } from "./sim-object.ts";
+import { fail } from "./violation.ts";
+
+export function tick(object: SimObject): void {
+  const { model, storage } = object;
+  object.turn(() => object.running.tick(object.nowMs));
+  if (object.session === undefined) return;
+  const { heartbeatMs } = object.blueprint.settings;
+  for (const connection of object.attached) {
+    const isDue = object.nowMs - connection.lastSentAtMs >= heartbeatMs;
+    if (isDue && connection.roomBytes() > 0 && !connection.isMidFrame) fail("liveness", "a reader got no heartbeat");
+  }
+  for (const reader of object.running.delivery.readersDueForToken(object.nowMs)) {
+    // As the wiring does: signing takes a turn, and until then the reader is not due again.
+    reader.tokenRefreshAtMs = undefined;
+    for (const connection of object.attached) if (connection.reader === reader) object.awaitingToken.add(connection);
+  }
+  const nextAtMs = object.running.nextTickAtMs();
+  if (nextAtMs !== undefined && nextAtMs <= object.nowMs) fail("liveness", "a timer would go off again at once");
+  if (storage.counts.writes > 0 && storage.counts.writeFailures === 0 && !model.isDurable) {
+    fail("durability", "a commit left something unwritten");
+  }
+}
+
+/** The alarm goes off, whether or not anything is in memory. */
+export function fireAlarm(object: SimObject): void {
+  if (object.session === undefined && !object.restore()) return;
+  const { model, blueprint } = object;
+  const { stateTtlMs, snapshotTtlMs } = blueprint.settings;
+  const isExpireDue = model.endedAtMs !== undefined && object.nowMs >= model.endedAtMs + snapshotTtlMs;
+  const isAbandonDue =
+    !model.isFinished && object.attached.length === 0 && object.nowMs >= object.lastActiveAtMs + stateTtlMs;
+  const sweepAtMs = object.running.deadlines().sweep;
+  const turn = object.turn(() => {
+    object.noteAlarm();
+    const verdict = object.running.wake(object.nowMs);
+    if (verdict === "abandoned") {
+      model.state = "expired";
+      model.endedAtMs = object.nowMs;
+    }
+    if (verdict !== "expired") object.arm();
+    return verdict;
+  });
+  if (turn === undefined) return;
+  const verdict = turn.value;
+  const expected = isExpireDue ? "expired" : isAbandonDue ? "abandoned" : "alive";
+  if (verdict !== expected) fail("B7", `woken at ${object.nowMs} the stream is ${verdict}, it should be ${expected}`);
+  object.context.coverage.note(`wake: ${expected}`);
+  if (expected !== "expired" && sweepAtMs !== undefined && sweepAtMs <= object.nowMs) {
+    checkSwept(object, object.sweptAtMs);
+    object.sweptAtMs = object.nowMs;
+  }
+  if (expected === "abandoned") object.hasPendingEnd = true;
+  if (expected === "expired") object.erase();
+}
