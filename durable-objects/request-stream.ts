@@ -30,7 +30,7 @@ import { StreamStore } from "./stream/stream-store.ts";
 import { createWire } from "./stream/wire.ts";
 
 /** The secrets an object needs: the same ring as the Worker's, since both issue and verify tokens. */
-export interface StreamSecrets {
+interface StreamSecrets {
   readonly SSE_RESUME_SECRET?: string;
   readonly HMAC_SECRET?: string;
   readonly SSE_RESUME_SECRET_PREVIOUS?: string;

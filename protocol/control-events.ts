@@ -52,10 +52,6 @@ export interface RewindEvent {
 
 export type DegradedKind = "storage" | "object";
 
-export interface DegradedEvent {
-  readonly kind: DegradedKind;
-}
-
 export interface Diagnostics {
   /** Times a reader came back to this stream. */
   readonly resumes: number;

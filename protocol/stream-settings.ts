@@ -4,7 +4,7 @@
  */
 
 /** At the reader limit: close the oldest reader, or refuse the new one with 429. */
-export type ReaderLimitPolicy = "evict-oldest" | "reject";
+type ReaderLimitPolicy = "evict-oldest" | "reject";
 
 export interface StreamSettings {
   readonly bufferMaxEvents: number;

@@ -136,7 +136,7 @@ export class StreamStore {
   }
 }
 
-export function joinPieces(segment: Segment): Uint8Array {
+function joinPieces(segment: Segment): Uint8Array {
   const [only] = segment.pieces;
   if (segment.pieces.length === 1 && only !== undefined) return only.bytes;
   const joined = new Uint8Array(segment.byteSize);

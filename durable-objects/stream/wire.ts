@@ -11,7 +11,7 @@ import type { ReaderPort } from "./reader.ts";
 /** A comment: no reader takes notice of it. */
 const MARK = new TextEncoder().encode(HEARTBEAT_FRAME);
 
-export interface WireHandlers {
+interface WireHandlers {
   /** The reader has taken something, and there is room. */
   readonly onPull: () => void;
   /** The connection is gone. */

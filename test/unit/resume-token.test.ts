@@ -40,10 +40,14 @@ test("a token with a single character changed is refused, wherever the change is
     const forged = token.slice(0, at) + other + token.slice(at + 1);
     const verdict = await verifyToken(ring, forged, NOW_MS);
     // The last character of a part may carry unused bits: the bytes, and so the token, are then the same.
-    if (verdict.ok) expect(Buffer.from(forged, "base64url")).toEqual(Buffer.from(token, "base64url"));
-    else expect(verdict.error.code).toBe("token_invalid");
+    const isSame = bytesOf(forged).equals(bytesOf(token));
+    expect(verdict.ok ? "accepted" : verdict.error.code).toBe(isSame ? "accepted" : "token_invalid");
   }
 });
+
+function bytesOf(token: string): Buffer {
+  return Buffer.concat(token.split(".").map((part) => Buffer.from(part, "base64url")));
+}
 
 test.each([
   ["nothing", ""],

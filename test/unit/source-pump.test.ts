@@ -126,13 +126,13 @@ test("one huge chunk passes in bites, and waits for readers in between", async (
 
 test("a source held back by slow readers is not taken for silent", async () => {
   const source = createSource();
-  let release: () => void = () => undefined;
+  const held = Promise.withResolvers<void>();
   const { outcome, seen } = pump(source, {
-    pace: () => (seen.length === 1 ? new Promise<void>((resolve) => (release = resolve)) : undefined),
+    pace: () => (seen.length === 1 ? held.promise : undefined),
   });
   source.send("data: a\n\n");
   await vi.advanceTimersByTimeAsync(4900);
-  release();
+  held.resolve();
   await vi.advanceTimersByTimeAsync(4900);
   source.send("data: b\n\n");
   source.end();

@@ -16,10 +16,12 @@ export function call(path: string, init?: RequestInit): Promise<Response> {
 
 /** A reader of one response; reads on demand, and can be cut. */
 export class StreamReader {
-  private readonly events;
+  readonly response: Response;
   readonly seen: ReadEvent[] = [];
+  private readonly events;
 
-  constructor(readonly response: Response) {
+  constructor(response: Response) {
+    this.response = response;
     if (response.body === null) throw new Error(`no body, status ${response.status}`);
     this.events = response.body
       .pipeThrough(new TextDecoderStream())

@@ -6,7 +6,7 @@ import { looksLikeToken } from "../../protocol/resume-token.ts";
 import type { Config } from "../config.ts";
 
 /** The one tenant of a service without client keys. */
-export const ANONYMOUS_TENANT = "default";
+const ANONYMOUS_TENANT = "default";
 
 export type TenantVerdict =
   | { readonly ok: true; readonly tenant: string }
