@@ -16,6 +16,7 @@ import {
   type ResumeCall,
   type StartCall,
   type StreamStatus,
+  type StreamTicket,
 } from "../protocol/stream-call.ts";
 import { createLogSink } from "../protocol/telemetry.ts";
 import { openUpstream, passThrough } from "../upstream/open-upstream.ts";
@@ -35,6 +36,8 @@ interface StreamSecrets {
   readonly HMAC_SECRET?: string;
   readonly SSE_RESUME_SECRET_PREVIOUS?: string;
 }
+
+const MS_PER_SEC = 1000;
 
 const logSink = createLogSink((line) => console.log(line));
 
@@ -82,20 +85,17 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   }
 
   /** Stops a stream: its source is let go, readers are told `cancelled`. Idempotent. */
-  async cancel(tenant: string): Promise<Result<StreamStatus>> {
-    const { session } = this;
-    if (session === undefined) return { ok: false, error: { code: "stream_expired" } };
-    if (session.identity.tenant !== tenant) return { ok: false, error: { code: "stream_not_found" } };
+  async cancel(ticket: StreamTicket): Promise<Result<StreamStatus>> {
+    const found = this.find(ticket);
+    if (!found.ok) return found;
     this.letSourceGo();
-    await this.finish(session, "cancelled", "cancelled_by_caller");
-    return { ok: true, value: session.status() };
+    await this.finish(found.value, "cancelled", "cancelled_by_caller");
+    return { ok: true, value: found.value.status() };
   }
 
-  status(tenant: string): Result<StreamStatus> {
-    const { session } = this;
-    if (session === undefined) return { ok: false, error: { code: "stream_expired" } };
-    if (session.identity.tenant !== tenant) return { ok: false, error: { code: "stream_not_found" } };
-    return { ok: true, value: session.status() };
+  status(ticket: StreamTicket): Result<StreamStatus> {
+    const found = this.find(ticket);
+    return found.ok ? { ok: true, value: found.value.status() } : found;
   }
 
   override async alarm(): Promise<void> {
@@ -191,13 +191,19 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   }
 
   private async resume(call: ResumeCall, signal: AbortSignal): Promise<Response> {
+    const found = this.find(call.ticket);
+    return found.ok ? this.attach(found.value, { ...call, isResumed: true }, signal) : errorAnswer(found.error);
+  }
+
+  /** The stream that a token is for: not another's, and not an earlier one under the same id. */
+  private find(ticket: StreamTicket): Result<StreamSession> {
     const { session } = this;
-    if (session === undefined) return errorAnswer({ code: "stream_expired" });
-    const { identity } = session;
-    if (identity.tenant !== call.tenant || identity.route !== call.route) {
-      return errorAnswer({ code: "stream_not_found" });
+    if (session === undefined || ticket.issuedAtSec < Math.floor(session.startedAtMs / MS_PER_SEC)) {
+      return { ok: false, error: { code: "stream_expired" } };
     }
-    return this.attach(session, { ...call, isResumed: true }, signal);
+    const { tenant, route } = session.identity;
+    const isTheirs = tenant === ticket.tenant && route === ticket.route;
+    return isTheirs ? { ok: true, value: session } : { ok: false, error: { code: "stream_not_found" } };
   }
 
   private async attach(

@@ -12,6 +12,11 @@ import type { SpillwayError } from "./errors.ts";
 
 const AUDIENCE = "spillway-resume";
 
+export interface VerifiedClaims extends ResumeClaims {
+  /** To the second: all that a JWT's `iat` says. */
+  readonly issuedAtSec: number;
+}
+
 export interface ResumeClaims {
   readonly requestId: string;
   readonly route: string;
@@ -74,7 +79,7 @@ export async function issueToken(
 }
 
 export type TokenVerdict =
-  | { readonly ok: true; readonly claims: ResumeClaims }
+  | { readonly ok: true; readonly claims: VerifiedClaims }
   | { readonly ok: false; readonly error: SpillwayError };
 
 /**
@@ -104,13 +109,14 @@ function keyFor(ring: KeyRing, kid: string | undefined): CryptoKey {
   return found.key;
 }
 
-function readClaims(payload: Record<string, unknown>): ResumeClaims | undefined {
-  const { sub, rte, tnt, seq } = payload;
+function readClaims(payload: Record<string, unknown>): VerifiedClaims | undefined {
+  const { sub, rte, tnt, seq, iat } = payload;
+  if (typeof iat !== "number") return undefined;
   if (typeof sub !== "string" || typeof rte !== "string" || typeof tnt !== "string" || typeof seq !== "string") {
     return undefined;
   }
   const position = parseEventId(seq);
-  return position === undefined ? undefined : { requestId: sub, route: rte, tenant: tnt, position };
+  return position === undefined ? undefined : { requestId: sub, route: rte, tenant: tnt, position, issuedAtSec: iat };
 }
 
 function rejected(reason: (SpillwayError & { code: "token_invalid" })["reason"]): TokenVerdict {

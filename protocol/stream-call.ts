@@ -46,11 +46,20 @@ export interface StartCall {
   readonly acceptGap: boolean;
 }
 
-export interface ResumeCall {
-  readonly kind: "resume";
-  readonly requestId: string;
+/** What a verified token says about the stream it is for. */
+export interface StreamTicket {
   readonly tenant: string;
   readonly route: string;
+  /**
+   * When the token was issued. A start repeated with its Idempotency-Key after the stream was deleted
+   * begins a new stream under the same id: a token older than that is the old stream's.
+   */
+  readonly issuedAtSec: number;
+}
+
+export interface ResumeCall {
+  readonly kind: "resume";
+  readonly ticket: StreamTicket;
   readonly position: EventId;
   /** Whether the reader named the position; otherwise it is its token's. */
   readonly isPositionExplicit: boolean;

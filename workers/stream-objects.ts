@@ -9,6 +9,7 @@ import {
   type Result,
   type StreamCall,
   type StreamStatus,
+  type StreamTicket,
 } from "../protocol/stream-call.ts";
 
 export type ObjectAnswer =
@@ -51,12 +52,12 @@ export class StreamObjects {
     }
   }
 
-  async status(requestId: string, tenant: string): Promise<Result<StreamStatus>> {
-    return settle(() => this.stub(requestId).status(tenant));
+  async status(requestId: string, ticket: StreamTicket): Promise<Result<StreamStatus>> {
+    return settle(() => this.stub(requestId).status(ticket));
   }
 
-  async cancel(requestId: string, tenant: string): Promise<Result<StreamStatus>> {
-    return settle(() => this.stub(requestId).cancel(tenant));
+  async cancel(requestId: string, ticket: StreamTicket): Promise<Result<StreamStatus>> {
+    return settle(() => this.stub(requestId).cancel(ticket));
   }
 
   private stub(requestId: string) {

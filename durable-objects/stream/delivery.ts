@@ -179,6 +179,13 @@ export class Delivery {
     }
   }
 
+  /** Who came while there was no token to be had gets one now. */
+  noteStorageBack(nowMs: number): void {
+    for (const reader of this.readers) {
+      if (reader.hasControlEvents) reader.tokenRefreshAtMs ??= nowMs;
+    }
+  }
+
   /** A reconnection time the source asked for after its last event: told with the end. */
   noteTrailingRetry(retryMs: number): void {
     this.trailingRetryMs = retryMs;

@@ -144,6 +144,10 @@ export class StreamSession {
     return this.record.identity;
   }
 
+  get startedAtMs(): number {
+    return this.record.startedAtMs;
+  }
+
   get settings(): StreamRecord["settings"] {
     return this.record.settings;
   }
@@ -294,8 +298,8 @@ export class StreamSession {
 
   private noteDegraded(isDegraded: boolean): void {
     this.emit({ event: "SseDegraded", kind: "storage", ...(isDegraded ? {} : { is_over: true as const }) });
-    if (!isDegraded) return;
     const nowMs = this.deps.clock();
+    if (!isDegraded) return this.delivery.noteStorageBack(nowMs);
     // Also where nothing waits to be written: the next try is what finds storage back.
     this.buffer.oldestUnstoredAtMs ??= nowMs;
     this.delivery.notifyDegraded(nowMs);

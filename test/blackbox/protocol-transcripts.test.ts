@@ -64,12 +64,9 @@ async function perform(exchange: Exchange): Promise<void> {
     const actual = done === true ? "(end of the body)" : value;
     expect(matches(template, actual, bindings), `\nexpected ${template}\nanswered ${actual}`).toBe(true);
   }
-  if (exchange.ending === "end") {
-    const rest: string[] = [];
-    for await (const line of reading) rest.push(line);
-    expect(rest.filter((line) => line !== "")).toEqual([]);
-    return;
-  }
+  const rest: string[] = [];
+  if (exchange.ending === "end") for await (const line of reading) rest.push(line);
+  expect(rest.filter((line) => line !== "")).toEqual([]);
   if (exchange.ending === "kill") await restart();
   abort.abort();
 }

@@ -16,7 +16,10 @@ test("a token carries stream, route, tenant and position, and verifies until it 
   const ring = await createKeyRing(SECRET);
   const { token, expiresAtMs } = await issueToken(ring, CLAIMS, LIFE);
   expect(looksLikeToken(token)).toBe(true);
-  expect(await verifyToken(ring, token, NOW_MS)).toEqual({ ok: true, claims: CLAIMS });
+  expect(await verifyToken(ring, token, NOW_MS)).toEqual({
+    ok: true,
+    claims: { ...CLAIMS, issuedAtSec: NOW_MS / 1000 },
+  });
   expect(await verifyToken(ring, token, expiresAtMs - 1000)).toMatchObject({ ok: true });
   expect(await verifyToken(ring, token, expiresAtMs)).toEqual({ ok: false, error: { code: "token_expired" } });
 });

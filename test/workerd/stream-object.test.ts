@@ -111,9 +111,30 @@ test("B7 a finished stream is replayable until its time is over; then nothing is
   expect(alarm).toBeNull();
 });
 
+test("a token of a stream that is gone does not read a later stream under the same id", async () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
+  const query = "events=5&rate=0&idempotency_key=two-lives-of-one-key";
+  const first = await start(query);
+  await first.toEnd();
+  vi.setSystemTime(Date.now() + TTL_MS - 60_000);
+  const late = await resume(first.token, "1-2");
+  await late.toEnd();
+  vi.setSystemTime(Date.now() + 120_000);
+  await runDurableObjectAlarm(env.REQUEST_STREAM.getByName(first.requestId));
+  const second = await start(query);
+  await second.toEnd();
+  expect(second.requestId).toBe(first.requestId);
+  const refused = await call("/demo/resume", { headers: { "X-Resume-Token": late.token, "Last-Event-ID": "1-2" } });
+  expect(refused.status).toBe(410);
+  expect(await refused.json()).toMatchObject({ code: "stream_expired" });
+});
+
 test("asking for an id that never was writes nothing", async () => {
   const stub = env.REQUEST_STREAM.getByName("no-such-stream");
-  expect(await stub.status("default")).toEqual({ ok: false, error: { code: "stream_expired" } });
+  expect(await stub.status({ tenant: "default", route: "demo", issuedAtSec: 0 })).toEqual({
+    ok: false,
+    error: { code: "stream_expired" },
+  });
   expect(await tablesOf("no-such-stream")).toEqual([]);
 });
 

@@ -20,7 +20,7 @@ async function ready(readiness: Readiness): Promise<Response> {
     return json(503, { status: "misconfigured", checks: { configuration: "failed" }, faults: readiness.faults });
   }
   // An object that holds no stream answers so without writing anything.
-  const probe = await readiness.streams.status("readiness-probe", "");
+  const probe = await readiness.streams.status("readiness-probe", { tenant: "", route: "", issuedAtSec: 0 });
   const hasAnswered = probe.ok || probe.error.code === "stream_expired";
   const checks = { configuration: "ok", stream_objects: hasAnswered ? "ok" : "unreachable" };
   return json(hasAnswered ? 200 : 503, { status: hasAnswered ? "ready" : "unavailable", checks });

@@ -5,8 +5,15 @@ import type { Context, Hono } from "hono";
 
 import { START_POSITION } from "../../protocol/event-id.ts";
 import type { SpillwayError } from "../../protocol/errors.ts";
-import { verifyToken, type ResumeClaims } from "../../protocol/resume-token.ts";
-import { DEGRADED_HEADER, PASS_THROUGH_HEADER, type Result, type StartCall } from "../../protocol/stream-call.ts";
+import { verifyToken, type ResumeClaims, type VerifiedClaims } from "../../protocol/resume-token.ts";
+import {
+  DEGRADED_HEADER,
+  PASS_THROUGH_HEADER,
+  type Result,
+  type ResumeCall,
+  type StartCall,
+  type StreamStatus,
+} from "../../protocol/stream-call.ts";
 import { openUpstream, passThrough } from "../../upstream/open-upstream.ts";
 import { authenticateClient, checkKeyAgainstToken, readResumeCredentials } from "../http/client-auth.ts";
 import type { HonoEnv, Services } from "../http/context.ts";
@@ -157,31 +164,26 @@ async function acceptedResponse(context: StreamContext, route: string, response:
 }
 
 async function resumeStream(context: StreamContext, route: string | undefined, services: Services) {
-  const claims = await authorize(context, route, services);
-  if (!claims.ok) return claims.error;
+  const access = await authorize(context, route, services);
   const position = readGivenPosition(context);
   const mode = readMode(context);
-  const fault = [position, mode].find((reading) => !reading.ok);
-  if (fault !== undefined) noteResumeFailure(services, fault.error, claims.value);
+  const fault = [access, position, mode].find((reading) => !reading.ok);
+  if (fault !== undefined) noteResumeFailure(services, fault.error, access.ok ? access.value : access.claims);
+  if (!access.ok) return access.error;
   if (!position.ok) return position.error;
   if (!mode.ok) return mode.error;
-  const { requestId, tenant } = claims.value;
-  context.set("requestId", requestId);
-  const reached = await services.streams.call(
-    requestId,
-    {
-      kind: "resume",
-      requestId,
-      tenant,
-      route: claims.value.route,
-      position: position.value ?? claims.value.position,
-      isPositionExplicit: position.value !== undefined,
-      mode: mode.value,
-      acceptGap: acceptsGap(context),
-    },
-    { signal: context.req.raw.signal },
-  );
-  return settleResume(reached, claims.value, services);
+  const ticket = access.value;
+  context.set("requestId", ticket.requestId);
+  const call: ResumeCall = {
+    kind: "resume",
+    ticket,
+    position: position.value ?? ticket.position,
+    isPositionExplicit: position.value !== undefined,
+    mode: mode.value,
+    acceptGap: acceptsGap(context),
+  };
+  const reached = await services.streams.call(ticket.requestId, call, { signal: context.req.raw.signal });
+  return settleResume(reached, ticket, services);
 }
 
 function settleResume(reached: ObjectAnswer, claims: ResumeClaims, services: Services): Response | SpillwayError {
@@ -194,52 +196,48 @@ function settleResume(reached: ObjectAnswer, claims: ResumeClaims, services: Ser
 }
 
 async function cancelStream(context: StreamContext, route: string, services: Services) {
-  const claims = await authorize(context, route, services);
-  if (!claims.ok) return claims.error;
-  const { requestId, tenant } = claims.value;
-  return statusResponse(context, requestId, await services.streams.cancel(requestId, tenant));
+  const access = await authorize(context, route, services);
+  if (!access.ok) return access.error;
+  const ticket = access.value;
+  return statusResponse(context, ticket, await services.streams.cancel(ticket.requestId, ticket));
 }
 
 async function streamStatus(context: StreamContext, route: string, services: Services) {
-  const claims = await authorize(context, route, services);
-  if (!claims.ok) return claims.error;
-  const { requestId, tenant } = claims.value;
-  return statusResponse(context, requestId, await services.streams.status(requestId, tenant));
+  const access = await authorize(context, route, services);
+  if (!access.ok) return access.error;
+  const ticket = access.value;
+  return statusResponse(context, ticket, await services.streams.status(ticket.requestId, ticket));
 }
 
-function statusResponse(
-  context: StreamContext,
-  requestId: string,
-  result: Awaited<ReturnType<Services["streams"]["status"]>>,
-) {
+function statusResponse(context: StreamContext, { requestId }: ResumeClaims, result: Result<StreamStatus>) {
   context.set("requestId", requestId);
   if (!result.ok) return result.error;
   return Response.json(result.value, { headers: { "Cache-Control": "no-store", "X-Request-Id": requestId } });
 }
 
+type Access =
+  | { readonly ok: true; readonly value: VerifiedClaims }
+  | { readonly ok: false; readonly error: SpillwayError; readonly claims: ResumeClaims | undefined };
+
 /** The token's claims, once token, route and tenant fit together. */
-async function authorize(
-  context: StreamContext,
-  route: string | undefined,
-  services: Services,
-): Promise<Result<ResumeClaims>> {
+async function authorize(context: StreamContext, route: string | undefined, services: Services): Promise<Access> {
   const { config, ring } = services;
   const { token, clientKey } = readResumeCredentials(config, {
     header: context.req.header("x-resume-token"),
     authorization: context.req.header("authorization"),
     query: context.req.query("token"),
   });
-  const refuse = (error: SpillwayError, claims?: ResumeClaims): Result<ResumeClaims> => {
-    noteResumeFailure(services, error, claims);
-    return { ok: false, error };
-  };
-  if (token === undefined || token === "") return refuse({ code: "token_missing" });
+  if (token === undefined || token === "") return noAccess({ code: "token_missing" });
   const verdict = await verifyToken(ring, token, services.clock());
-  if (!verdict.ok) return refuse(verdict.error);
+  if (!verdict.ok) return noAccess(verdict.error);
   const { claims } = verdict;
-  if (route !== undefined && claims.route !== route) return refuse({ code: "token_wrong_route", route }, claims);
+  if (route !== undefined && claims.route !== route) return noAccess({ code: "token_wrong_route", route }, claims);
   const mismatch = checkKeyAgainstToken(config, clientKey, claims.tenant);
-  return mismatch === undefined ? { ok: true, value: claims } : refuse(mismatch, claims);
+  return mismatch === undefined ? { ok: true, value: claims } : noAccess(mismatch, claims);
+}
+
+function noAccess(error: SpillwayError, claims?: ResumeClaims): Access {
+  return { ok: false, error, claims };
 }
 
 function noteResumeFailure(services: Services, error: SpillwayError, claims: ResumeClaims | undefined): void {
