@@ -6,6 +6,8 @@ import { dirname, join, resolve } from "node:path";
 
 import { expect, test } from "vitest";
 
+import { findMissing } from "../../scripts/complete-lockfile.ts";
+
 const ROOT = resolve(import.meta.dirname, "../..");
 const DOCUMENTS = [
   ...readdirSync(ROOT).filter((name) => name.endsWith(".md")),
@@ -43,6 +45,16 @@ test("README.md stays short, and every dependency has its reason there", () => {
   for (const group of ["dependencies", "devDependencies"]) {
     for (const version of Object.values(manifest[group] ?? {})) expect(version).toMatch(/^\d+\.\d+\.\d+[\w.-]*$/);
   }
+});
+
+test("the lockfile stands for every platform: npm run lockfile completes it", () => {
+  const lockfile = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {
+    packages: Parameters<typeof findMissing>[0];
+  };
+  expect(findMissing(lockfile.packages)).toEqual([]);
+  const { "node_modules/oxlint": oxlint, ...others } = lockfile.packages;
+  const linux = "node_modules/@oxlint/binding-linux-x64-gnu";
+  expect(findMissing({ "node_modules/oxlint": oxlint ?? {}, [linux]: others[linux] ?? {} })).not.toEqual([]);
 });
 
 test("the lockfile holds no download addresses", () => {
