@@ -47,7 +47,11 @@ export async function openUpstream(call: UpstreamCall, options: OpenOptions): Pr
   }
 }
 
+const LAST_STATUS = 599;
+
 function classify(response: Response): Opened {
+  // RFC 9110, 15: anything beyond is no status, and no answer that could be passed on.
+  if (response.status > LAST_STATUS) return { kind: "failed", error: { code: "upstream_unreachable" } };
   const mediaType = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
   const isStream = response.status === 200 && mediaType === "text/event-stream" && response.body !== null;
   return isStream ? { kind: "stream", body: response.body } : { kind: "other", response };
@@ -66,6 +70,7 @@ const NOT_PASSED_ON = new Set([
   "trailer",
   "transfer-encoding",
   "upgrade",
+  "x-resume-token",
   "x-request-id",
 ]);
 

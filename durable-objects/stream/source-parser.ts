@@ -24,6 +24,8 @@ export class SourceParser {
   /** A reconnection time that came after the last event. */
   trailingRetryMs: number | undefined;
   private events: SourceEvent[] = [];
+  /** Length of the last line so far. */
+  private unendedChars = 0;
   private readonly decoder = new TextDecoder();
   private readonly parser;
 
@@ -53,8 +55,18 @@ export class SourceParser {
   feed(bytes: Uint8Array): SourceEvent[] {
     if (this.isOverflown) return [];
     this.events = [];
-    this.parser.feed(this.decoder.decode(bytes, { stream: true }));
+    const text = this.decoder.decode(bytes, { stream: true });
+    this.parser.feed(text);
+    this.measureLine(text);
     return this.events;
+  }
+
+  /** The parser bounds what it keeps; of a line that can be no field it keeps nothing, for ever. */
+  private measureLine(text: string): void {
+    const lineFeedAt = text.lastIndexOf("\n");
+    const lineEndAt = lineFeedAt === -1 ? text.lastIndexOf("\r") : lineFeedAt;
+    this.unendedChars = lineEndAt === -1 ? this.unendedChars + text.length : text.length - lineEndAt - 1;
+    if (this.unendedChars > this.eventMaxBytes) this.isOverflown = true;
   }
 
   private take(event: SourceEvent): void {
