@@ -35,11 +35,13 @@ export function readResumeCredentials(
   config: Config,
   given: { header: string | undefined; authorization: string | undefined; query: string | undefined },
 ): ResumeCredentials {
+  // An empty header is what a script sends that has no token: it must not hide one sent otherwise.
+  const header = given.header === "" ? undefined : given.header;
   const bearer = bearerOf(given.authorization);
   const usesKeys = config.clientAuth === "bearer";
-  const isBearerKey = bearer !== undefined && usesKeys && (given.header !== undefined || !looksLikeToken(bearer));
+  const isBearerKey = bearer !== undefined && usesKeys && (header !== undefined || !looksLikeToken(bearer));
   const clientKey = isBearerKey ? bearer : undefined;
-  return { token: given.header ?? (isBearerKey ? undefined : bearer) ?? given.query, clientKey };
+  return { token: header ?? (isBearerKey ? undefined : bearer) ?? given.query, clientKey };
 }
 
 /**

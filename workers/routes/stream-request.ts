@@ -60,7 +60,8 @@ export function acceptsGap(context: StreamContext): boolean {
   return context.req.query("accept_gap") === "1";
 }
 
-/** RFC 7240: preferences are separated by commas, and names do not depend on case. */
+/** RFC 7240: preferences are separated by commas, may have parameters, and do not depend on case. */
 export function prefersAsync(prefer: string | undefined): boolean {
-  return (prefer ?? "").split(",").some((preference) => preference.trim().toLowerCase() === "respond-async");
+  const names = (prefer ?? "").split(",").map((preference) => preference.split(";")[0]?.trim().toLowerCase());
+  return names.includes("respond-async");
 }
