@@ -6,8 +6,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
-import { START_POSITION, type EventId } from "../protocol/event-id.ts";
-import { createKeyRing, issueToken, type IssuedToken, type KeyRing } from "../protocol/resume-token.ts";
+import { START_POSITION } from "../protocol/event-id.ts";
 import {
   CALL_HEADER,
   decodeCall,
@@ -18,39 +17,29 @@ import {
   type StreamStatus,
   type StreamTicket,
 } from "../protocol/stream-call.ts";
+import type { SourceEvent } from "../protocol/sse-frame.ts";
 import { createLogSink } from "../protocol/telemetry.ts";
 import { openUpstream, passThrough } from "../upstream/open-upstream.ts";
 import { Alarms } from "./alarms.ts";
 import { errorAnswer, nothingLeftAnswer, receiptAnswer, streamAnswer } from "./object-answers.ts";
 import { sqlPort } from "./sql-port.ts";
 import type { AttachRequest } from "./stream/admission.ts";
+import { EventGathering } from "./stream/event-gathering.ts";
 import type { Reader } from "./stream/reader.ts";
 import { SourcePump } from "./stream/source-pump.ts";
 import { StreamSession, type SessionDeps } from "./stream/stream-session.ts";
 import { StreamStore } from "./stream/stream-store.ts";
 import { createWire } from "./stream/wire.ts";
-
-/** The secrets an object needs: the same ring as the Worker's, since both issue and verify tokens. */
-interface StreamSecrets {
-  readonly SSE_RESUME_SECRET?: string;
-  readonly HMAC_SECRET?: string;
-  readonly SSE_RESUME_SECRET_PREVIOUS?: string;
-}
+import { TokenIssuer, type StreamSecrets } from "./token-issuer.ts";
 
 const MS_PER_SEC = 1000;
 
 const logSink = createLogSink((line) => console.log(line));
 
-/** Imported once per object: importing a key costs more than using it. */
-function importRing(env: StreamSecrets): Promise<KeyRing> {
-  const secret = env.SSE_RESUME_SECRET ?? env.HMAC_SECRET;
-  if (secret === undefined) throw new Error("the Worker admits no request without a resume secret");
-  return createKeyRing(secret, env.SSE_RESUME_SECRET_PREVIOUS);
-}
-
 export class RequestStream extends DurableObject<StreamSecrets> {
   private session: StreamSession | undefined;
   private pump: SourcePump | undefined;
+  private gathering: EventGathering | undefined;
   /** A start that waits for its upstream's head; a retry of the same start waits with it. */
   private starting: Promise<void> | undefined;
   /** Gives up an upstream call that nobody waits for, while it has no head yet. */
@@ -62,12 +51,13 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   private readonly store: StreamStore;
   private readonly alarms: Alarms;
   private readonly deps: SessionDeps;
-  private ring: Promise<KeyRing> | undefined;
+  private readonly tokens: TokenIssuer;
 
   constructor(ctx: DurableObjectState, env: StreamSecrets) {
     super(ctx, env);
     this.store = new StreamStore(sqlPort(ctx.storage));
     this.alarms = new Alarms(ctx.storage);
+    this.tokens = new TokenIssuer(env);
     this.deps = { store: this.store, telemetry: logSink, clock: Date.now };
     const stored = this.store.load();
     if (stored === undefined) return;
@@ -211,7 +201,9 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     request: Omit<AttachRequest, "token">,
     signal: AbortSignal,
   ): Promise<Response> {
-    const token = session.isDegraded ? undefined : await this.issue(session, session.tokenPosition(request.position));
+    const token = session.isDegraded
+      ? undefined
+      : await this.tokens.issue(session, session.tokenPosition(request.position));
     const wire = createWire(session.settings.readerBufferBytes);
     const verdict = session.attach({ ...request, token }, wire.port, Date.now());
     if (verdict.kind === "refused") return errorAnswer(verdict.error);
@@ -233,16 +225,28 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   }
 
   private run(session: StreamSession, call: StartCall, body: ReadableStream<Uint8Array>): void {
+    const gathering = new EventGathering({
+      clock: Date.now,
+      countReaders: () => session.delivery.readers.size,
+      onTurn: (events) => this.append(session, events),
+    });
+    this.gathering = gathering;
     const pump = new SourcePump(body, {
       eventMaxBytes: call.settings.eventMaxBytes,
       idleTimeoutMs: call.upstream.idleTimeoutMs,
       clock: Date.now,
-      onEvents: (events) => this.afterTurn(() => session.append(events, Date.now())),
+      onEvents: (events) => gathering.add(events),
       onActivity: () => session.noteSourceActivity(Date.now()),
       pace: () => this.pace(session),
     });
     this.pump = pump;
     this.ctx.waitUntil(this.runToEnd(session, pump));
+  }
+
+  private append(session: StreamSession, events: readonly SourceEvent[]): void {
+    // Abandoned in the meantime: a finished stream takes nothing more.
+    if (session.isFinished) return;
+    this.afterTurn(() => session.append(events, Date.now()));
   }
 
   private async runToEnd(session: StreamSession, pump: SourcePump): Promise<void> {
@@ -265,6 +269,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     move: "completed" | "failed" | "cancelled",
     reason: Parameters<StreamSession["finish"]>[1],
   ): Promise<void> {
+    this.gathering?.release();
     session.finish(move, reason, Date.now());
     await this.tellEnd(session);
     await this.arm();
@@ -337,19 +342,12 @@ export class RequestStream extends DurableObject<StreamSecrets> {
 
   private async refreshToken(session: StreamSession, reader: Reader): Promise<void> {
     const position = session.delivery.positionOf(reader);
-    const token = await this.issue(session, position);
+    const token = await this.tokens.issue(session, position);
     this.afterTurn(() => session.delivery.refreshToken(reader, position, token, Date.now()));
   }
 
-  private async issue(session: StreamSession, position: EventId): Promise<IssuedToken> {
-    const { requestId, route, tenant } = session.identity;
-    const life = { nowMs: Date.now(), ttlMs: session.settings.resumeTtlMs };
-    this.ring ??= importRing(this.env);
-    return issueToken(await this.ring, { requestId, route, tenant, position }, life);
-  }
-
   private async receipt(session: StreamSession): Promise<Response> {
-    return receiptAnswer(session, await this.issue(session, START_POSITION));
+    return receiptAnswer(session, await this.tokens.issue(session, START_POSITION));
   }
 
   private async arm(): Promise<void> {

@@ -92,8 +92,10 @@ export class Delivery {
   /** The port has room again. */
   pull(reader: Reader, nowMs: number): void {
     if (reader.isGone) return;
+    const wasFull = reader.fullSinceMs !== undefined;
     reader.noteTaken(nowMs);
-    this.feed(reader, nowMs);
+    // One that had room was fed all there was when it came.
+    if (wasFull) this.feed(reader, nowMs);
   }
 
   /** The reader's connection is gone. */

@@ -74,7 +74,7 @@ export class Reader {
   }
 
   get hasRoom(): boolean {
-    return !this.isGone && this.port.roomBytes() > 0;
+    return !this.isGone && this.fullSinceMs === undefined;
   }
 
   send(chunk: Uint8Array, nowMs: number): void {

@@ -22,8 +22,28 @@ export interface PumpOptions {
   readonly pace: () => Promise<void> | undefined;
 }
 
+/** Events handed on between two looks at the pace. */
+const BITE_EVENTS = 64;
+
+interface ByteSource {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+
+/** A default reader of a network body gets at most 4 KiB at a time, one with a buffer of its own what fits. */
+function openSource(body: ReadableStream<Uint8Array>): ByteSource {
+  try {
+    const reader = body.getReader({ mode: "byob" });
+    return { read: () => reader.read(new Uint8Array(SEGMENT_MAX_BYTES)), cancel: () => reader.cancel() };
+  } catch {
+    // Not a byte stream: its chunks are as large as their maker made them.
+    const reader = body.getReader();
+    return { read: () => reader.read(), cancel: () => reader.cancel() };
+  }
+}
+
 export class SourcePump {
-  private readonly reader: ReadableStreamDefaultReader<Uint8Array>;
+  private readonly source: ByteSource;
   private readonly parser: SourceParser;
   private failure: EndReason | undefined;
   private isStopped = false;
@@ -35,7 +55,7 @@ export class SourcePump {
   constructor(body: ReadableStream<Uint8Array>, options: PumpOptions) {
     this.options = options;
 
-    this.reader = body.getReader();
+    this.source = openSource(body);
     this.parser = new SourceParser(options.eventMaxBytes);
     this.lastByteAtMs = options.clock();
   }
@@ -72,7 +92,7 @@ export class SourcePump {
   /** @returns `undefined` at the end; a broken connection shows in `failure` */
   private async nextChunk(): Promise<Uint8Array | undefined> {
     try {
-      const { done, value } = await this.reader.read();
+      const { done, value } = await this.source.read();
       return done ? undefined : value;
     } catch {
       // Whatever the network calls it, the source is gone.
@@ -85,8 +105,15 @@ export class SourcePump {
   private async take(chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.byteLength; at += SEGMENT_MAX_BYTES) {
       const events = this.parser.feed(chunk.subarray(at, at + SEGMENT_MAX_BYTES));
-      if (events.length > 0) this.options.onEvents(events);
-      if (this.parser.isOverflown) return;
+      await this.hand(events);
+      if (this.isStopped || this.parser.isOverflown) return;
+    }
+  }
+
+  /** A few at a time: what a reader that has become full does not take must still be retained. */
+  private async hand(events: readonly SourceEvent[]): Promise<void> {
+    for (let at = 0; at < events.length; at += BITE_EVENTS) {
+      this.options.onEvents(events.slice(at, at + BITE_EVENTS));
       const paced = this.options.pace();
       if (paced === undefined) continue;
       await paced;
@@ -114,6 +141,6 @@ export class SourcePump {
 
   private cancel(): void {
     // The source may have failed already, and then has nothing to cancel.
-    this.reader.cancel().catch(() => undefined);
+    this.source.cancel().catch(() => undefined);
   }
 }
