@@ -70,8 +70,15 @@ export class RequestStream extends DurableObject<StreamSecrets> {
     const call = decodeCall(header);
     // Not in the constructor: an alarm set there would cancel the one the object is woken for.
     this.ctx.waitUntil(this.arm());
-    if (call.kind === "resume") return this.resume(call, request.signal);
-    return this.start(call, await bodyOf(request), request.signal);
+    try {
+      if (call.kind === "resume") return await this.resume(call, request.signal);
+      return await this.start(call, await bodyOf(request), request.signal);
+    } catch (error) {
+      // Our own fault is an answer: thrown, it would pass for an object that cannot be reached, and the
+      // Worker would call the upstream a second time.
+      noteInternalError(error, call.kind === "start" ? call.identity.requestId : undefined);
+      return errorAnswer({ code: "internal" });
+    }
   }
 
   /** Stops a stream: its source is let go, readers are told `cancelled`. Idempotent. */
@@ -251,9 +258,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
 
   private async runToEnd(session: StreamSession, pump: SourcePump): Promise<void> {
     const outcome = await pump.run().catch((error: unknown) => {
-      console.error(
-        JSON.stringify({ event: "InternalError", request_id: session.identity.requestId, name: nameOf(error) }),
-      );
+      noteInternalError(error, session.identity.requestId);
       pump.stop();
       return { move: "failed", reason: "internal" } as const;
     });
@@ -378,7 +383,8 @@ async function bodyOf(request: Request): Promise<Uint8Array | undefined> {
   return request.body === null ? undefined : request.bytes();
 }
 
-/** The class of an error, for the log: its message may hold what a log must not. */
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
+/** The class of an error and no more: its message may hold what a log must not. */
+function noteInternalError(error: unknown, requestId: string | undefined): void {
+  const name = error instanceof Error ? error.name : typeof error;
+  console.log(JSON.stringify({ event: "InternalError", request_id: requestId, name }));
 }

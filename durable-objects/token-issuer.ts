@@ -31,7 +31,8 @@ export class TokenIssuer {
 }
 
 async function importRing(secrets: StreamSecrets): Promise<KeyRing> {
-  const secret = secrets.SSE_RESUME_SECRET ?? secrets.HMAC_SECRET;
-  if (secret === undefined) throw new Error("the Worker admits no request without a resume secret");
-  return createKeyRing(secret, secrets.SSE_RESUME_SECRET_PREVIOUS);
+  // As in the Worker's configuration, an empty secret is none.
+  const secret = secrets.SSE_RESUME_SECRET || secrets.HMAC_SECRET;
+  if (!secret) throw new Error("the Worker admits no request without a resume secret");
+  return createKeyRing(secret, secrets.SSE_RESUME_SECRET_PREVIOUS || undefined);
 }

@@ -89,7 +89,7 @@ function bareApp(randomBytes: Services["randomBytes"]): Hono<HonoEnv> {
     const requestId = context.get("requestId");
     // Name and place only: a message may hold what a log must not.
     const at = error.stack?.split("\n")[1]?.trim();
-    console.error(JSON.stringify({ event: "InternalError", request_id: requestId, name: error.name, at }));
+    console.log(JSON.stringify({ event: "InternalError", request_id: requestId, name: error.name, at }));
     return problemResponse({ code: "internal" }, requestId);
   });
   return app;

@@ -8,6 +8,7 @@ import { z } from "zod";
 
 import type { ConfigFault } from "../protocol/errors.ts";
 import { ROW_MAX_BYTES, SEGMENT_MAX_BYTES } from "../protocol/limits.ts";
+import { looksLikeToken } from "../protocol/resume-token.ts";
 import type { StreamSettings } from "../protocol/stream-settings.ts";
 import { readRoutes, type RouteConfig } from "./route-config.ts";
 
@@ -63,7 +64,13 @@ const CLIENT_KEY_MIN_CHARS = 16;
 const BYTES_PER_MB = 1_048_576;
 const MS_PER_SEC = 1000;
 
-const ClientKeys = z.record(z.string().min(1), z.array(z.string().min(CLIENT_KEY_MIN_CHARS)).min(1));
+/** A key that a bearer header can carry, and that does not look like a resume token there. */
+const ClientKey = z
+  .string()
+  .min(CLIENT_KEY_MIN_CHARS)
+  .regex(/^[\x21-\x7e]+$/)
+  .refine((key) => !looksLikeToken(key));
+const ClientKeys = z.record(z.string().min(1), z.array(ClientKey).min(1));
 
 export function readConfig(variables: Variables): ConfigReading {
   const faults: ConfigFault[] = [];
@@ -187,7 +194,7 @@ function readSecret(variables: Variables, variable: string, faults: ConfigFault[
 
 function readClientKeys(given: unknown, clientAuth: string, faults: ConfigFault[]): ReadonlyMap<string, string> {
   const tenantByKey = new Map<string, string>();
-  const allowed = `a JSON object {"tenant": ["key", …]}, each key at least ${CLIENT_KEY_MIN_CHARS} characters and of one tenant only`;
+  const allowed = `a JSON object {"tenant": ["key", …]}, each key at least ${CLIENT_KEY_MIN_CHARS} printable ASCII characters without spaces, not of the form a.b.c, and of one tenant only`;
   if (isMissing(given)) {
     if (clientAuth === "bearer") {
       faults.push({ variable: "CLIENT_KEYS", found: "nothing", allowed: `${allowed}, since CLIENT_AUTH is bearer` });

@@ -22,7 +22,7 @@ function randomBytes(length: number): Uint8Array {
 async function createAppFor(env: Env): Promise<Hono<HonoEnv>> {
   const reading = readConfig({ ...env });
   if (!reading.ok) {
-    console.error(JSON.stringify({ event: "Misconfigured", faults: reading.faults }));
+    console.log(JSON.stringify({ event: "Misconfigured", faults: reading.faults }));
     return createFaultyApp(reading.faults, randomBytes);
   }
   const { config } = reading;

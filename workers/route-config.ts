@@ -13,7 +13,9 @@ const ROUTE_NAME = /^[a-z0-9][a-z0-9_-]*(\/[a-z0-9][a-z0-9_-]*)*$/;
 const ALIAS = /^(\/[A-Za-z0-9._~-]+)+$/;
 const METHODS = ["GET", "POST", "PUT", "PATCH"] as const;
 /** First path segments that are ours. */
-const RESERVED = new Set(["admin", "docs", "events", "health", "iceberg", "metrics", "ready", "resume", "v1"]);
+const RESERVED = new Set(
+  "admin docs events health iceberg metrics ready resume v1 demo.css demo.js demo-reader.js".split(" "),
+);
 const FOLD_PRESETS = ["openai", "anthropic", "ai-sdk", "text"] as const;
 
 const HeaderName = z.string().regex(HEADER_NAME, "a header name");
@@ -65,10 +67,12 @@ export function readRoutes(
   const routes: RouteConfig[] = [];
   for (const [index, entry] of list.entries()) {
     const parsed = Route.safeParse(entry);
-    if (parsed.success) routes.push(withSecrets(parsed.data, secrets, faults));
-    else for (const issue of parsed.error.issues) faults.push(faultOf(issue, index, entry));
+    if (!parsed.success) for (const issue of parsed.error.issues) faults.push(faultOf(issue, index, entry));
+    // Also of an entry with other faults: all are to be named at once.
+    const headers = fillHeaders(Object(entry), { index, secrets, faults });
+    if (parsed.success) routes.push({ ...parsed.data, headers });
   }
-  refuseDoubles(routes, faults);
+  refuseDoubles(list, faults);
   return routes;
 }
 
@@ -86,32 +90,45 @@ function describeAt(path: readonly PropertyKey[], found: unknown): string {
   return describe(found);
 }
 
-/** `${NAME}` in a header's value is a secret of the Worker's; an unknown one is a fault. */
-function withSecrets(
-  route: RouteConfig,
-  secrets: Readonly<Record<string, unknown>>,
-  faults: ConfigFault[],
-): RouteConfig {
-  const headers: Record<string, string> = {};
-  for (const [header, template] of Object.entries(route.headers)) {
-    headers[header] = template.replace(/\$\{([^}]*)\}/g, (placeholder, name: string) => {
-      const secret = secrets[name];
-      if (typeof secret === "string" && secret !== "") return secret;
-      const allowed = `the name of a secret of this Worker; ${name} is not set`;
-      faults.push({ variable: `ROUTES ${route.name}.headers.${header}`, found: placeholder, allowed });
-      return "";
-    });
-  }
-  return { ...route, headers };
+/** RFC 9110, 5.5, without the obsolete bytes beyond ASCII: a line end would make every call fail. */
+const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
+
+interface FillContext {
+  readonly index: number;
+  readonly secrets: Readonly<Record<string, unknown>>;
+  readonly faults: ConfigFault[];
 }
 
-function refuseDoubles(routes: readonly RouteConfig[], faults: ConfigFault[]): void {
+/** `${NAME}` in a header's value is a secret of the Worker's; an unknown one is a fault. */
+function fillHeaders(entry: { headers?: unknown }, { index, secrets, faults }: FillContext): Record<string, string> {
+  const filled: Record<string, string> = {};
+  for (const [header, template] of Object.entries(Object(entry.headers))) {
+    if (typeof template !== "string") continue;
+    const variable = `ROUTES[${index}].headers.${header}`;
+    const value = template.replace(/\$\{([^}]*)\}/g, (placeholder, name: string) => {
+      const secret = secrets[name];
+      if (typeof secret === "string" && secret !== "") return secret;
+      faults.push({ variable, found: placeholder, allowed: `the name of a secret of this Worker; ${name} is not set` });
+      return "";
+    });
+    if (!HEADER_VALUE.test(value)) {
+      const found = "a value with a line end or characters beyond ASCII (not shown)";
+      faults.push({ variable, found, allowed: "printable ASCII, spaces and tabs, also in the secrets it names" });
+    }
+    filled[header] = value;
+  }
+  return filled;
+}
+
+function refuseDoubles(entries: readonly unknown[], faults: ConfigFault[]): void {
   const seen = new Set<string>();
-  for (const { name, alias } of routes) {
-    const own = [`/${name}/stream`, `/${name}/resume`, `/${name}/status`];
-    for (const path of alias === undefined ? own : [...own, alias]) {
-      if (seen.has(path))
+  for (const entry of entries) {
+    const { name, alias }: { name?: unknown; alias?: unknown } = Object(entry);
+    const own = typeof name === "string" ? [`/${name}/stream`, `/${name}/resume`, `/${name}/status`] : [];
+    for (const path of typeof alias === "string" ? [...own, alias] : own) {
+      if (seen.has(path)) {
         faults.push({ variable: "ROUTES", found: `${path} twice`, allowed: "each name and alias once" });
+      }
       seen.add(path);
     }
   }

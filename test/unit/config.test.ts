@@ -84,6 +84,21 @@ test("a faulty secret is described by its length alone", () => {
   expect(secret.length).toBeLessThan(SECRET_MIN_CHARS);
 });
 
+test.each(["with space 0123456789", "beta.key.0123456789", "schlüssel-0123456789", "short"])(
+  "a key that no bearer header could carry as one is refused: %s",
+  (key) => {
+    expect(faultsOf({ CLIENT_KEYS: { acme: [key] } })[0]).toMatchObject({ variable: "CLIENT_KEYS" });
+  },
+);
+
+test("an entry of ROUTES with several faults has all of them named", () => {
+  const entry = { name: "Bad Name", upstream: "ftp://x", headers: { a: "${NOPE}", "b c": "x" }, zzz: 1 };
+  const good = { name: "a", upstream: "builtin:demo", alias: "/x" };
+  const variables = faultsOf({ ROUTES: [entry, good, { ...good, upstream: "x" }] }).map(({ variable }) => variable);
+  const expected = ["ROUTES[0].name", "ROUTES[0].upstream", "ROUTES[0].headers.b c", "ROUTES[0].headers.a"];
+  expect(variables).toEqual(expect.arrayContaining([...expected, "ROUTES[0]", "ROUTES[2].upstream", "ROUTES"]));
+});
+
 test("a key of two tenants is refused: it could not name one", () => {
   const faults = faultsOf({ CLIENT_KEYS: { a: ["0123456789abcdef"], b: ["0123456789abcdef"] } });
   expect(faults[0]).toMatchObject({ variable: "CLIENT_KEYS", found: "one key for a and b" });
@@ -98,7 +113,7 @@ test("routes: secrets are filled into headers, and an unknown one is a fault", (
   const reading = readConfig({ ...GOOD, ROUTES: JSON.stringify([route]), API_KEY: "sk-123" });
   expect(reading.ok && reading.config.routes[0]?.headers).toEqual({ authorization: "Bearer sk-123" });
   expect(faultsOf({ ROUTES: [route] })[0]).toMatchObject({
-    variable: "ROUTES chat.headers.authorization",
+    variable: "ROUTES[0].headers.authorization",
     found: "${API_KEY}",
   });
 });
@@ -115,6 +130,8 @@ test.each([
     ],
   ],
   ["an alias on a stream path", [{ name: "a", upstream: "builtin:demo", alias: "/v1/stream/x" }]],
+  ["an alias on a file of the demo page", [{ name: "a", upstream: "builtin:demo", alias: "/demo.css" }]],
+  ["a header value with a line end", [{ name: "a", upstream: "builtin:demo", headers: { "x-a": "a\nb" } }]],
   ["credentials in the URL", [{ name: "a", upstream: "https://u:p@example.com/" }]],
   ["a rule without a condition", [{ name: "a", upstream: "builtin:demo", priority: [{ priority: "low" }] }]],
   [
