@@ -22,7 +22,7 @@ export class TokenIssuer {
   }
 
   /** A token for this stream that goes on after `position`. */
-  async issue(session: StreamSession, position: EventId): Promise<IssuedToken> {
+  async issue(session: Pick<StreamSession, "identity" | "settings">, position: EventId): Promise<IssuedToken> {
     this.ring ??= importRing(this.secrets);
     const { requestId, route, tenant } = session.identity;
     const life = { nowMs: Date.now(), ttlMs: session.settings.resumeTtlMs };

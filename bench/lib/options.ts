@@ -1,0 +1,106 @@
+/**
+ * The command line, and what a full and a quick run consist of.
+ */
+import { parseArgs } from "node:util";
+
+const CASES = ["one-reader", "latency", "many-readers", "rows"] as const;
+export type Case = (typeof CASES)[number];
+
+const HELP = `Measures Spillway against a bare pass-through: Worker, Durable Object, body.
+
+  npm run bench                          everything, under six minutes
+  npm run bench -- --quick               a smoke run, under a minute
+  npm run bench -- --only one-reader     one case: ${CASES.join(", ")}
+  npm run bench -- --rounds 15           pairs of the one-reader case
+  npm run bench -- --out FOLDER          where the results go (bench/results)
+
+Progress goes to stderr, the table to stdout; both it and JSON into the folder.`;
+
+export interface Options {
+  readonly cases: readonly Case[];
+  readonly out: string;
+  readonly plan: Plan;
+}
+
+/** How much is measured. */
+export interface Plan {
+  readonly isQuick: boolean;
+  readonly oneReader: { readonly rounds: number; readonly loads: readonly OneReaderLoad[] };
+  readonly latency: { readonly passes: number; readonly seconds: number; readonly rates: readonly number[] };
+  readonly manyReaders: {
+    readonly readers: number;
+    readonly passes: number;
+    readonly seconds: number;
+    readonly loads: readonly ManyReadersLoad[];
+  };
+  readonly rows: { readonly events: number; readonly rates: readonly number[] };
+}
+
+/** Of an unthrottled source. */
+export interface OneReaderLoad {
+  readonly events: number;
+  readonly bytes: number;
+  /** Events in each HTTP chunk of the source. */
+  readonly batch: number;
+}
+
+export interface ManyReadersLoad {
+  readonly rate: number;
+  readonly batch: number;
+}
+
+const FULL: Plan = {
+  isQuick: false,
+  oneReader: {
+    rounds: 5,
+    loads: [
+      { events: 30_000, bytes: 200, batch: 1 },
+      { events: 200_000, bytes: 50, batch: 1000 },
+      { events: 100_000, bytes: 200, batch: 300 },
+      { events: 40_000, bytes: 1024, batch: 60 },
+    ],
+  },
+  latency: { passes: 2, seconds: 8, rates: [50, 500] },
+  manyReaders: {
+    readers: 200,
+    passes: 2,
+    seconds: 6,
+    loads: [
+      { rate: 110, batch: 1 },
+      { rate: 200, batch: 1 },
+      { rate: 500, batch: 1 },
+      { rate: 500, batch: 4 },
+      { rate: 1000, batch: 4 },
+    ],
+  },
+  rows: { events: 1000, rates: [50, 500] },
+};
+
+const QUICK: Plan = {
+  isQuick: true,
+  oneReader: { rounds: 2, loads: [{ events: 10_000, bytes: 200, batch: 300 }] },
+  latency: { passes: 1, seconds: 1, rates: [500] },
+  manyReaders: { readers: 50, passes: 1, seconds: 1, loads: [{ rate: 100, batch: 1 }] },
+  rows: { events: 1000, rates: [250, 500] },
+};
+
+/** @returns the text to print instead, where there is nothing to measure */
+export function readOptions(args: readonly string[], defaultOut: string): Options | { readonly help: string } {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: "boolean", default: false },
+      rounds: { type: "string" },
+      only: { type: "string" },
+      out: { type: "string", default: defaultOut },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) return { help: HELP };
+  const plan = values.quick ? QUICK : FULL;
+  const only = CASES.filter((name) => values.only === undefined || values.only === name);
+  if (only.length === 0) throw new Error(`--only takes one of ${CASES.join(", ")}`);
+  const rounds = values.rounds === undefined ? plan.oneReader.rounds : Number(values.rounds);
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) throw new Error("--rounds takes a number from 1 to 100");
+  return { cases: only, out: values.out, plan: { ...plan, oneReader: { ...plan.oneReader, rounds } } };
+}

@@ -1,0 +1,45 @@
+/**
+ * What another process has used, as Linux tells it. Elsewhere there is no /proc: then `undefined`.
+ */
+import { readFileSync } from "node:fs";
+
+/** `USER_HZ`, the unit of times in /proc: 100 on every Linux that Node runs on. */
+const TICKS_PER_SEC = 100;
+/** Places of utime and stime behind the command's name, which may itself hold spaces (proc(5)). */
+const UTIME = 11;
+const STIME = 12;
+const KB_PER_MB = 1024;
+
+/** CPU seconds of a process so far, all threads, user and system. */
+export function cpuSecondsOf(pid: number): number | undefined {
+  const stat = readProc(pid, "stat");
+  if (stat === undefined) return undefined;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[UTIME]) + Number(fields[STIME])) / TICKS_PER_SEC;
+}
+
+/** Resident memory in MB, now. */
+export function residentMbOf(pid: number): number | undefined {
+  return statusMb(pid, "VmRSS");
+}
+
+/** The most resident memory a process ever had, in MB. */
+export function peakResidentMbOf(pid: number): number | undefined {
+  return statusMb(pid, "VmHWM");
+}
+
+function statusMb(pid: number, field: string): number | undefined {
+  const line = readProc(pid, "status")
+    ?.split("\n")
+    .find((candidate) => candidate.startsWith(`${field}:`));
+  return line === undefined ? undefined : Number.parseInt(line.slice(field.length + 1), 10) / KB_PER_MB;
+}
+
+function readProc(pid: number, file: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "utf8");
+  } catch {
+    // Not Linux, or the process is gone: nothing to tell either way.
+    return undefined;
+  }
+}

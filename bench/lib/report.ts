@@ -1,0 +1,167 @@
+/**
+ * A run's results, as JSON keeps them and as a table shows them. Pure.
+ */
+import type { LatencyResult } from "../cases/latency.ts";
+import type { ManyReadersResult } from "../cases/many-readers.ts";
+import type { OneReaderResult } from "../cases/one-reader.ts";
+import type { RowsResult } from "../cases/rows.ts";
+import type { Spread } from "./statistics.ts";
+
+export interface Report {
+  readonly date: string;
+  readonly command: string;
+  readonly isQuick: boolean;
+  readonly machine: {
+    readonly cores: number;
+    readonly cpu: string;
+    readonly memoryGb: number;
+    readonly platform: string;
+    readonly node: string;
+    readonly workerd: string;
+    /** Running processes over the minute before the run: above 0.5, others were at work too. */
+    readonly loadBefore: number;
+    readonly loadAfter: number;
+  };
+  /** Empty where the case did not run. */
+  readonly oneReader: readonly OneReaderResult[];
+  readonly latency: readonly LatencyResult[];
+  readonly manyReaders: readonly ManyReadersResult[];
+  readonly rows: readonly RowsResult[];
+}
+
+export function toMarkdown(report: Report): string {
+  const { machine } = report;
+  const where = `${machine.cores} × ${machine.cpu}, ${machine.memoryGb} GB, ${machine.platform}`;
+  const load = `load average ${machine.loadBefore.toFixed(1)} before and ${machine.loadAfter.toFixed(1)} after`;
+  const sections = [
+    `# Benchmark of ${report.date}\n\n\`${report.command}\` on ${where}; Node ${machine.node}, workerd ${machine.workerd}; ${load}.`,
+    report.oneReader.length > 0 && oneReaderSection(report.oneReader),
+    report.latency.length > 0 && latencySection(report.latency),
+    report.manyReaders.length > 0 && manyReadersSection(report.manyReaders),
+    report.rows.length > 0 && rowsSection(report.rows),
+  ];
+  return `${sections.filter((section) => section !== false).join("\n\n")}\n`;
+}
+
+function oneReaderSection(results: readonly OneReaderResult[]): string {
+  const head = [
+    "data, bytes",
+    "events a chunk",
+    "Spillway, events/s",
+    "bare, events/s",
+    "ratio to bare",
+    "bare in JavaScript, events/s",
+    "ratio to that",
+    "workerd, µs an event",
+    "whole",
+  ];
+  const rows = results.map((result) => [
+    String(result.bytes),
+    String(result.batch),
+    spread(result.eventsPerSec.spillway),
+    spread(result.eventsPerSec.bare),
+    spread(result.ratio),
+    spread(result.eventsPerSec["bare-fan"]),
+    spread(result.ratioToScript),
+    figure(result.spillwayCpuUsPerEvent),
+    result.brokenStreams === 0 && result.faults.length === 0 ? "yes" : `NO: ${result.faults.join("; ")}`,
+  ]);
+  const rounds = results[0]?.rounds ?? 0;
+  return `## One reader, unthrottled source: median (least to most) of ${rounds} rounds\n\n${table(head, rows)}`;
+}
+
+function latencySection(results: readonly LatencyResult[]): string {
+  const head = ["events/s", "", "Spillway, ms", "bare, ms", "added, ms", "ratio"];
+  const rows = results.flatMap((result) =>
+    (["p50", "p99"] as const).map((percentile) => [
+      String(result.rate),
+      percentile,
+      figure(result.spillwayMs[percentile]),
+      figure(result.bareMs[percentile]),
+      figure(result.addedMs[percentile]),
+      figure(result.ratio[percentile]),
+    ]),
+  );
+  return `## One reader, steady source: latency from source to reader\n\n${table(head, rows)}`;
+}
+
+function manyReadersSection(results: readonly ManyReadersResult[]): string {
+  const head = [
+    "events/s",
+    "a chunk",
+    "offered/s",
+    "",
+    "delivered/s",
+    "readers with all",
+    "workerd, µs an event",
+    "workerd, cores",
+    "readers, cores",
+    "p50, ms",
+    "p99, ms",
+    "memory, MB: before, attached, after, peak",
+  ];
+  const rows = results.flatMap((result) => [
+    fanOutCells(result, "Spillway"),
+    fanOutCells(result, "bare"),
+    [
+      ...Array.from({ length: 3 }, () => ""),
+      "ratio",
+      figure(result.deliveredRatio),
+      "",
+      figure(result.cpuRatio),
+      ...Array.from({ length: 2 }, () => ""),
+      figure(result.ratio.p50),
+      figure(result.ratio.p99),
+      "",
+    ],
+  ]);
+  const [first] = results;
+  return `## ${first?.readers ?? 0} readers on one stream, ${first?.bytes ?? 0} bytes of data\n\n${table(head, rows)}`;
+}
+
+function fanOutCells(result: ManyReadersResult, name: "Spillway" | "bare"): string[] {
+  const fan = name === "bare" ? result.bare : result.spillway;
+  const ms = name === "bare" ? result.bareMs : result.spillwayMs;
+  return [
+    String(result.rate),
+    String(result.batch),
+    figure(result.offeredPerSec),
+    name,
+    figure(fan.deliveredPerSec),
+    `${fan.completeReaders} of ${fan.allReaders}`,
+    figure(fan.workerdCpuUsPerEvent),
+    figure(fan.workerdCores),
+    figure(fan.readerCores),
+    figure(ms.p50),
+    figure(ms.p99),
+    Object.values(fan.memoryMb).map(figure).join(", "),
+  ];
+}
+
+function rowsSection(results: readonly RowsResult[]): string {
+  const kinds = Object.keys(results[0]?.byKind ?? {});
+  const head = ["events/s", "events", "rows written", ...kinds, "whole"];
+  const rows = results.map((result) => [
+    String(result.rate),
+    String(result.events),
+    String(result.rows),
+    ...Object.values(result.byKind).map(String),
+    result.isWhole ? "yes" : "NO",
+  ]);
+  return `## Rows written by one stream, ${results[0]?.bytes ?? 0} bytes of data\n\n${table(head, rows)}`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function spread({ median, min, max }: Spread): string {
+  return `${figure(median)} (${figure(min)} to ${figure(max)})`;
+}
+
+/** Three digits that count. */
+function figure(value: number | undefined): string {
+  if (value === undefined || Number.isNaN(value)) return "–";
+  if (Math.abs(value) >= 1000) return Number(value.toPrecision(3)).toLocaleString("en");
+  return String(Number(value.toPrecision(3)));
+}

@@ -1,0 +1,104 @@
+/**
+ * `npm run bench`: Spillway against a bare pass-through, on this machine, with nothing in between.
+ *
+ * Reports what it sees, also when it is bad; nothing here passes or fails by time. README.md beside
+ * it explains the method.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, totalmem } from "node:os";
+import { join, resolve } from "node:path";
+
+import { measureLatency } from "./cases/latency.ts";
+import { measureManyReaders } from "./cases/many-readers.ts";
+import { measureOneReader } from "./cases/one-reader.ts";
+import { measureRows } from "./cases/rows.ts";
+import { Lab } from "./lib/lab.ts";
+import { readOptions, type Case, type Options } from "./lib/options.ts";
+import { toMarkdown, type Report } from "./lib/report.ts";
+
+const ROOT = resolve(import.meta.dirname, "..");
+const BYTES_PER_GB = 2 ** 30;
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+const beganMs = Date.now();
+const options = optionsOrExit();
+const lab = new Lab();
+// The last resort, synchronous: whatever ends this process ends what it started.
+process.on("exit", () => lab.endNow());
+for (const [signal, code] of Object.entries(EXIT_CODES)) {
+  process.once(signal, () => void lab.close().finally(() => process.exit(code)));
+}
+
+try {
+  const report = await run(options);
+  const base = join(options.out, report.date.replaceAll(":", "-"));
+  mkdirSync(options.out, { recursive: true });
+  const markdown = toMarkdown(report);
+  writeFileSync(`${base}.json`, `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(`${base}.md`, markdown);
+  console.log(markdown);
+  note(`written to ${base}.md and .json`);
+} finally {
+  await lab.close();
+}
+process.exit(0);
+
+async function run({ cases, plan }: Options): Promise<Report> {
+  const loadBefore = load();
+  note("bundling");
+  await lab.open();
+  const ifAsked = async <T>(name: Case, measure: (say: (line: string) => void) => Promise<T[]>): Promise<T[]> =>
+    cases.includes(name) ? measure((line) => note(`${name}: ${line}`)) : [];
+  // One after the other: they would only measure each other.
+  const oneReader = await ifAsked("one-reader", (say) => measureOneReader(lab, plan.oneReader, say));
+  const latency = await ifAsked("latency", (say) => measureLatency(lab, plan.latency, say));
+  const manyReaders = await ifAsked("many-readers", (say) => measureManyReaders(lab, plan.manyReaders, say));
+  const rows = await ifAsked("rows", (say) => measureRows(lab, plan.rows, say));
+  return {
+    date: new Date(beganMs).toISOString().slice(0, 19),
+    command: ["npm run bench", ...process.argv.slice(2)].join(" "),
+    isQuick: plan.isQuick,
+    machine: machine(loadBefore),
+    oneReader,
+    latency,
+    manyReaders,
+    rows,
+  };
+}
+
+function machine(loadBefore: number): Report["machine"] {
+  const [first] = cpus();
+  const workerd = execFileSync(join(ROOT, "node_modules/workerd/bin/workerd"), ["--version"], { encoding: "utf8" });
+  return {
+    cores: cpus().length,
+    cpu: first?.model.trim() ?? "unknown",
+    memoryGb: Math.round(totalmem() / BYTES_PER_GB),
+    platform: `${process.platform} ${process.arch}`,
+    node: process.version,
+    workerd: workerd.trim().replace(/^workerd /, ""),
+    loadBefore,
+    loadAfter: load(),
+  };
+}
+
+function load(): number {
+  return loadavg()[0] ?? 0;
+}
+
+function note(line: string): void {
+  const seconds = Math.round((Date.now() - beganMs) / 1000);
+  process.stderr.write(`${String(seconds).padStart(4)} s  ${line}\n`);
+}
+
+function optionsOrExit(): Options {
+  try {
+    const read = readOptions(process.argv.slice(2), join(ROOT, "bench/results"));
+    if (!("help" in read)) return read;
+    console.log(read.help);
+    process.exit(0);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exit(2);
+  }
+}
