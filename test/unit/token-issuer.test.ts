@@ -21,7 +21,9 @@ test.each<[string, StreamSecrets]>([
   if (!reading.ok) throw new Error(JSON.stringify(reading.faults));
   const { settings, resumeSecret, previousResumeSecret } = reading.config;
   const identity = {
-    ...{ requestId: "r", route: "demo", tenant: "default" },
+    requestId: "r",
+    route: "demo",
+    tenant: "default",
     correlationId: undefined,
     fingerprint: undefined,
   };
