@@ -46,6 +46,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   private opening: AbortController | undefined;
   private tickTimer: ReturnType<typeof setTimeout> | null = null;
   private tickAtMs: number | undefined;
+  private isErasing = false;
   /** Wakes a source that is held back. */
   private releasePace: (() => void) | undefined;
   private readonly store: StreamStore;
@@ -98,6 +99,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   override async alarm(): Promise<void> {
     this.alarms.noteFired();
     const { session } = this;
+    if (this.isErasing) return this.erase();
     if (session === undefined) return;
     const verdict = session.wake(Date.now());
     if (verdict === "expired") return this.erase();
@@ -368,9 +370,12 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   /** B7: nothing of an expired stream is left, storage included. */
   private async erase(): Promise<void> {
     this.session = undefined;
+    // Should storage refuse, the platform repeats the alarm, and it goes on here.
+    this.isErasing = true;
     clearTimeout(this.tickTimer);
     this.tickAtMs = undefined;
     await this.ctx.storage.deleteAll();
+    this.isErasing = false;
   }
 }
 

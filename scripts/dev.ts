@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 
 const SECRETS_FILE = ".dev.vars";
@@ -26,10 +26,8 @@ if (args.includes("--help") || args.includes("-h")) {
   process.exit(0);
 }
 
-if (!existsSync(SECRETS_FILE)) {
-  writeFileSync(SECRETS_FILE, developmentSecrets(), { mode: 0o600 });
-  console.log(`Made ${SECRETS_FILE} with development secrets. It stays on this machine.`);
-}
+const made = addDevelopmentSecrets();
+if (made.length > 0) console.log(`Put ${made.join(", ")} into ${SECRETS_FILE}, for this machine alone.`);
 
 const { values } = parseArgs({
   args,
@@ -55,14 +53,19 @@ wrangler.on("error", (error) => {
 wrangler.on("exit", (code) => process.exit(code ?? 1));
 announceWhenServing(origin);
 
-function developmentSecrets(): string {
-  return [
-    "# Made by npm start for this machine alone.",
-    `SSE_RESUME_SECRET=${randomBytes(32).toString("base64url")}`,
-    `HMAC_SECRET=${randomBytes(32).toString("base64url")}`,
-    "CLIENT_AUTH=none",
-    "",
-  ].join("\n");
+/** Adds what the file lacks, and touches nothing that is there. */
+function addDevelopmentSecrets(): string[] {
+  const present = existsSync(SECRETS_FILE) ? readFileSync(SECRETS_FILE, "utf8") : "";
+  const missing = {
+    SSE_RESUME_SECRET: randomBytes(32).toString("base64url"),
+    HMAC_SECRET: randomBytes(32).toString("base64url"),
+    CLIENT_AUTH: "none",
+  };
+  const lines = Object.entries(missing).filter(([name]) => !new RegExp(`^\\s*${name}\\s*=`, "m").test(present));
+  const text = lines.map(([name, value]) => `${name}=${value}\n`).join("");
+  const separator = present === "" || present.endsWith("\n") ? "" : "\n";
+  if (text !== "") writeFileSync(SECRETS_FILE, present + separator + text, { mode: 0o600 });
+  return lines.map(([name]) => name);
 }
 
 /** Defaults for arguments that were not given. */

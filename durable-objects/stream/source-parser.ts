@@ -16,6 +16,9 @@ const DATA_PREFIX_BYTES = "data: \n".length;
 /** UTF-8 needs at most three bytes for one UTF-16 code unit. */
 const MAX_BYTES_PER_CHAR = 3;
 
+/** How much longer than an event a line may be that is passed over. */
+const SKIPPED_LINE_FACTOR = 16;
+
 const textEncoder = new TextEncoder();
 
 export class SourceParser {
@@ -61,12 +64,15 @@ export class SourceParser {
     return this.events;
   }
 
-  /** The parser bounds what it keeps; of a line that can be no field it keeps nothing, for ever. */
+  /**
+   * The parser bounds what it keeps; of a line that can be no field it keeps nothing, for ever. Such a
+   * line may be long, since it costs no memory, but not endless.
+   */
   private measureLine(text: string): void {
     const lineFeedAt = text.lastIndexOf("\n");
     const lineEndAt = lineFeedAt === -1 ? text.lastIndexOf("\r") : lineFeedAt;
     this.unendedChars = lineEndAt === -1 ? this.unendedChars + text.length : text.length - lineEndAt - 1;
-    if (this.unendedChars > this.eventMaxBytes) this.isOverflown = true;
+    if (this.unendedChars > this.eventMaxBytes * SKIPPED_LINE_FACTOR) this.isOverflown = true;
   }
 
   private take(event: SourceEvent): void {

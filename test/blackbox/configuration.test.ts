@@ -165,7 +165,7 @@ describe("faults of ROUTES", () => {
   test("a header that asks for an unknown secret", async () => {
     const headers = { Authorization: "Bearer ${NO_SUCH_KEY}", "X-Fine": "${SSE_RESUME_SECRET}" };
     const faults = await faultsOf({ ROUTES: [{ ...ROUTE, headers }] });
-    expect(faults).toMatchObject([{ variable: "ROUTES demo.headers.Authorization", found: "${NO_SUCH_KEY}" }]);
+    expect(faults).toMatchObject([{ variable: "ROUTES[0].headers.Authorization", found: "${NO_SUCH_KEY}" }]);
   });
 
   test("two routes of one name, and an alias that is another route's path", async () => {

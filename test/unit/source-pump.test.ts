@@ -84,7 +84,7 @@ test("silence longer than the idle timeout is a stall; comments are no silence",
 
 test.each([
   ["an event", `data: ${"x".repeat(20_000)}\n\n`],
-  ["a line that is no field and never ends", "x".repeat(20_000)],
+  ["a line that is no field and never ends", "x".repeat(200_000)],
   ["an unfinished line", `data: ${"x".repeat(20_000)}`],
   ["an event of many short lines", `${"data: x\n".repeat(3000)}\n`],
 ])("%s larger than allowed ends the source", async (_, text) => {

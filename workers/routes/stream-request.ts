@@ -22,8 +22,7 @@ export function invalid(field: string, detail: string): SpillwayError {
 }
 
 export function readIdempotencyKey(context: StreamContext): Result<string | undefined> {
-  const isGet = context.req.method === "GET";
-  const key = context.req.header("idempotency-key") ?? (isGet ? context.req.query("idempotency_key") : undefined);
+  const key = context.req.header("idempotency-key") ?? context.req.query("idempotency_key");
   if (key === undefined) return { ok: true, value: undefined };
   if (key.length >= IDEMPOTENCY_KEY_MIN_CHARS && key.length <= IDEMPOTENCY_KEY_MAX_CHARS)
     return { ok: true, value: key };
