@@ -5,6 +5,8 @@
  * early, the object finds nothing due and sets it again.
  */
 
+import { earliest } from "./earliest.ts";
+
 export interface AlarmPort {
   setAlarm(timeMs: number): Promise<void>;
 }
@@ -20,9 +22,8 @@ export class Alarms {
 
   /** Makes sure the object is woken at the earliest of the deadlines. */
   async arm(deadlines: Readonly<Record<string, number | undefined>>): Promise<void> {
-    const times = Object.values(deadlines).filter((time) => time !== undefined);
-    if (times.length === 0) return;
-    const nextMs = Math.min(...times);
+    const nextMs = earliest(Object.values(deadlines));
+    if (nextMs === undefined) return;
     if (this.setForMs !== undefined && this.setForMs <= nextMs) return;
     this.setForMs = nextMs;
     await this.port.setAlarm(nextMs);

@@ -3,6 +3,7 @@
  */
 import type { SpillwayError } from "../protocol/errors.ts";
 import type { IssuedToken } from "../protocol/resume-token.ts";
+import { EVENT_STREAM_HEADERS } from "../protocol/sse-frame.ts";
 import { DEGRADED_HEADER, ERROR_HEADER } from "../protocol/stream-call.ts";
 import type { StreamSession } from "./stream/stream-session.ts";
 
@@ -13,9 +14,7 @@ export function errorAnswer(error: SpillwayError): Response {
 
 export function streamAnswer(session: StreamSession, body: ReadableStream, token: IssuedToken | undefined): Response {
   const headers = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
+    ...EVENT_STREAM_HEADERS,
     ...(token === undefined ? {} : { "X-Resume-Token": token.token }),
     ...(session.isDegraded ? { [DEGRADED_HEADER]: "storage" } : {}),
   };

@@ -34,6 +34,9 @@ import { TokenIssuer, type StreamSecrets } from "./token-issuer.ts";
 
 const MS_PER_SEC = 1000;
 
+/** Bare `fetch` as a member loses its receiver ("Illegal invocation"). */
+const boundFetch: typeof fetch = (input, init) => fetch(input, init);
+
 const logSink = createLogSink((line) => console.log(line));
 
 export class RequestStream extends DurableObject<StreamSecrets> {
@@ -126,7 +129,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
       const giveUp = () => abort.abort();
       // Without a key nobody could ever come back to this start: its caller gone, it is in vain.
       if (call.identity.fingerprint === undefined) signal.addEventListener("abort", giveUp);
-      const opened = await openUpstream(call.upstream, { body, fetch: (...args) => fetch(...args), abort });
+      const opened = await openUpstream(call.upstream, { body, fetch: boundFetch, abort });
       signal.removeEventListener("abort", giveUp);
       if (opened.kind === "failed") return errorAnswer(opened.error);
       if (opened.kind === "other") return passThrough(opened.response, { [PASS_THROUGH_HEADER]: "1" });
@@ -161,7 +164,7 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   private async openInBackground(session: StreamSession, call: StartCall, body: Uint8Array | undefined) {
     const abort = new AbortController();
     this.opening = abort;
-    const opened = await openUpstream(call.upstream, { body, fetch: (...args) => fetch(...args), abort });
+    const opened = await openUpstream(call.upstream, { body, fetch: boundFetch, abort });
     this.opening = undefined;
     if (session.isFinished) {
       // Cancelled while the upstream thought about it.

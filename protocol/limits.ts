@@ -33,5 +33,11 @@ export const KEEP_ALIVE_MS = 30_000;
  */
 export const PACING_GRACE_MS = 1_000;
 
+/**
+ * Most events of one turn: a quarter of the default buffer, so that what a reader that has just become
+ * full does not take is still retained.
+ */
+export const TURN_MAX_EVENTS = 64;
+
 /** Longest pause a removed reader is asked to make before it comes back. */
 export const RETRY_MAX_MS = 60_000;

@@ -18,6 +18,13 @@ export interface SourceEvent {
   readonly retryMs: number | undefined;
 }
 
+/** What every event stream is answered with, so that nothing on its way keeps, changes or holds it back. */
+export const EVENT_STREAM_HEADERS = {
+  "Content-Type": "text/event-stream; charset=utf-8",
+  "Cache-Control": "no-store, no-transform",
+  "X-Accel-Buffering": "no",
+} as const;
+
 /** A comment: keeps proxies from cutting an idle response, and shows us a reader that is gone. */
 export const HEARTBEAT_FRAME = ":\n\n";
 /** Sent with the response head, so that no proxy holds the head back for a first byte. */

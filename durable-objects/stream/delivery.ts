@@ -11,6 +11,7 @@ import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import type { IssuedToken } from "../../protocol/resume-token.ts";
 import { HEARTBEAT_FRAME, retryFrame } from "../../protocol/sse-frame.ts";
 import type { ReaderRemovalReason, StreamTelemetry } from "../../protocol/telemetry.ts";
+import { earliest } from "../earliest.ts";
 import { degradedFrame, endFrame, openingFrames, resumeFrame } from "./control-frames.ts";
 import { findEntry, type AttachRequest, type Entrance } from "./admission.ts";
 import { Departures } from "./departures.ts";
@@ -26,7 +27,6 @@ const textEncoder = new TextEncoder();
 const HEARTBEAT = textEncoder.encode(HEARTBEAT_FRAME);
 /** A token is replaced before half its life is over. */
 const TOKEN_REFRESH_FRACTION = 0.45;
-/** A reader refused for want of a place may try again when the next sweep has been. */
 const MS_PER_SEC = 1000;
 
 export interface DeliveryDeps {
@@ -38,7 +38,7 @@ export interface DeliveryDeps {
 }
 
 export type AttachVerdict =
-  | { readonly kind: "attached"; readonly reader: Reader }
+  | { readonly kind: "attached"; readonly reader: Reader; readonly isRewound: boolean }
   /** The stream is finished and the reader has all of it. */
   | { readonly kind: "nothing_left" }
   | { readonly kind: "refused"; readonly error: SpillwayError };
@@ -139,21 +139,13 @@ export class Delivery {
   }
 
   nextHeartbeatAtMs(): number | undefined {
-    let earliest: number | undefined;
-    for (const reader of this.readers) {
-      if (!reader.hasRoom) continue;
-      const dueMs = reader.lastSentAtMs + this.deps.record.settings.heartbeatMs;
-      earliest = earliest === undefined ? dueMs : Math.min(earliest, dueMs);
-    }
-    return earliest;
+    const { heartbeatMs } = this.deps.record.settings;
+    const withRoom = this.readers.all().filter((reader) => reader.hasRoom);
+    return earliest(withRoom.map((reader) => reader.lastSentAtMs + heartbeatMs));
   }
 
   nextTokenRefreshAtMs(): number | undefined {
-    let earliest: number | undefined;
-    for (const { tokenRefreshAtMs } of this.readers) {
-      if (tokenRefreshAtMs !== undefined) earliest = Math.min(earliest ?? tokenRefreshAtMs, tokenRefreshAtMs);
-    }
-    return earliest;
+    return earliest(this.readers.all().map((reader) => reader.tokenRefreshAtMs));
   }
 
   readersDueForToken(nowMs: number): Reader[] {
@@ -212,11 +204,13 @@ export class Delivery {
     const admission = this.readers.admit(nowMs);
     if (admission.kind === "reject") {
       const { maxReaders, cleanupIntervalMs } = record.settings;
+      // The next sweep may make room.
       const retryAfterSec = Math.ceil(cleanupIntervalMs / MS_PER_SEC);
       return { kind: "refused", error: { code: "reader_limit", maxReaders, retryAfterSec } };
     }
     if (admission.kind === "admit_instead_of") this.makeRoom(admission.reader, admission.reason, nowMs);
-    return { kind: "attached", reader: this.welcome(request, entry, { port, nowMs }) };
+    const reader = this.welcome(request, entry, { port, nowMs });
+    return { kind: "attached", reader, isRewound: entry.rewoundTo !== undefined };
   }
 
   private welcome(request: AttachRequest, entry: Entrance, place: { port: ReaderPort; nowMs: number }): Reader {
@@ -249,8 +243,8 @@ export class Delivery {
     record.resumes++;
     record.recoveredEvents += replayed;
     emit({ event: "SseResumeSuccess", position, replayed_events: replayed });
-    if (buffer.locate(request.position).kind === "rewound") {
-      const missing = request.position.seq - (verdict.kind === "attached" ? verdict.reader.nextSeq - 1 : 0);
+    if (verdict.kind === "attached" && verdict.isRewound) {
+      const missing = request.position.seq - (verdict.reader.nextSeq - 1);
       emit({ event: "SsePartialRecovery", kind: "rewind", position, missing_events: missing });
     }
   }

@@ -7,10 +7,8 @@
  * later at the most.
  */
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
-import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
+import { SEGMENT_MAX_BYTES, TURN_MAX_EVENTS } from "../../protocol/limits.ts";
 
-/** Most events of one turn: a quarter of the smallest buffer in use, so that no reader falls out by it. */
-const TURN_MAX_EVENTS = 64;
 const TURN_MIN_GAP_MS = 1;
 /** Readers that one millisecond of waiting pays for. */
 const READERS_PER_MS = 20;

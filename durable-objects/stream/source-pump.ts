@@ -2,7 +2,7 @@
  * Reads a source to its end: whether or not anybody listens, at the pace of the fastest reader that
  * takes bytes, and never waiting for ever.
  */
-import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
+import { SEGMENT_MAX_BYTES, TURN_MAX_EVENTS } from "../../protocol/limits.ts";
 import type { EndReason } from "../../protocol/control-events.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import { SourceParser } from "./source-parser.ts";
@@ -21,9 +21,6 @@ export interface PumpOptions {
   /** Resolves when the source may be read on; at once where nobody holds it back. */
   readonly pace: () => Promise<void> | undefined;
 }
-
-/** Events handed on between two looks at the pace. */
-const BITE_EVENTS = 64;
 
 interface ByteSource {
   read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
@@ -112,8 +109,8 @@ export class SourcePump {
 
   /** A few at a time: what a reader that has become full does not take must still be retained. */
   private async hand(events: readonly SourceEvent[]): Promise<void> {
-    for (let at = 0; at < events.length; at += BITE_EVENTS) {
-      this.options.onEvents(events.slice(at, at + BITE_EVENTS));
+    for (let at = 0; at < events.length; at += TURN_MAX_EVENTS) {
+      this.options.onEvents(events.slice(at, at + TURN_MAX_EVENTS));
       const paced = this.options.pace();
       if (paced === undefined) continue;
       await paced;

@@ -16,6 +16,7 @@ import { PRIORITIES } from "../../protocol/priority.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import type { StreamState, StreamStatus } from "../../protocol/stream-call.ts";
 import type { StreamTelemetry, TelemetrySink, TelemetrySubject } from "../../protocol/telemetry.ts";
+import { earliest } from "../earliest.ts";
 import { createClassifier } from "./classify.ts";
 import type { AttachRequest } from "./admission.ts";
 import { Delivery, type AttachVerdict } from "./delivery.ts";
@@ -217,7 +218,7 @@ export class StreamSession {
     const { oldestUnstoredAtMs } = this.buffer;
     const commitAtMs =
       oldestUnstoredAtMs === undefined ? undefined : oldestUnstoredAtMs + this.record.settings.commitIntervalMs;
-    return earliest(commitAtMs, this.delivery.nextHeartbeatAtMs(), this.delivery.nextTokenRefreshAtMs());
+    return earliest([commitAtMs, this.delivery.nextHeartbeatAtMs(), this.delivery.nextTokenRefreshAtMs()]);
   }
 
   /** Commit and heartbeat, where due. Tokens are the caller's: signing is asynchronous. */
@@ -330,12 +331,6 @@ export class StreamSession {
 
 function isDue(deadlineMs: number | undefined, nowMs: number): boolean {
   return deadlineMs !== undefined && deadlineMs <= nowMs;
-}
-
-function earliest(...times: (number | undefined)[]): number | undefined {
-  let found: number | undefined;
-  for (const time of times) if (time !== undefined) found = found === undefined ? time : Math.min(found, time);
-  return found;
 }
 
 function isoOrNull(timeMs: number | undefined): string | null {

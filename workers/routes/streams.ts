@@ -6,6 +6,7 @@ import type { Context, Hono } from "hono";
 import { START_POSITION } from "../../protocol/event-id.ts";
 import type { SpillwayError } from "../../protocol/errors.ts";
 import { verifyToken, type ResumeClaims, type VerifiedClaims } from "../../protocol/resume-token.ts";
+import { EVENT_STREAM_HEADERS } from "../../protocol/sse-frame.ts";
 import {
   DEGRADED_HEADER,
   PASS_THROUGH_HEADER,
@@ -129,14 +130,7 @@ async function passUpstreamThrough(
   if (opened.kind === "failed") return opened.error;
   const headers = { "X-Request-Id": requestId, [DEGRADED_HEADER]: "object" };
   if (opened.kind === "other") return passThrough(opened.response, headers);
-  return new Response(opened.body, {
-    headers: {
-      ...headers,
-      "Content-Type": "text/event-stream; charset=utf-8",
-      "Cache-Control": "no-store, no-transform",
-      "X-Accel-Buffering": "no",
-    },
-  });
+  return new Response(opened.body, { headers: { ...headers, ...EVENT_STREAM_HEADERS } });
 }
 
 /** Our own 202, as against an upstream's that is passed through. */
