@@ -5,36 +5,31 @@ import { randomUUID } from "node:crypto";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { endService } from "../fixtures/end-service.ts";
 import { liveSource, numberedEvents, numbers } from "../fixtures/live-source.ts";
 import { untilLogged } from "../fixtures/log-lines.ts";
 import { problemOf } from "../fixtures/problems.ts";
 import { parseObject, readStream, resumeStream } from "../fixtures/sse-reading.ts";
-import { sendChunks, startUpstream, type Upstream } from "../fixtures/upstream.ts";
-import { startService, type Service } from "../fixtures/workerd-service.ts";
+import { sendChunks, type Upstream } from "../fixtures/upstream.ts";
+import { startServiceWithUpstream, type ServiceWithUpstream } from "../fixtures/service-with-upstream.ts";
+import type { Service } from "../fixtures/workerd-service.ts";
 
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
+let scene: ServiceWithUpstream;
 let upstream: Upstream;
 let service: Service;
 
 beforeAll(async () => {
-  upstream = await startUpstream();
-  const route = { upstream: upstream.origin, method: "GET", allowGet: true };
-  service = await startService({
-    vars: {
-      ROUTES: [
-        { ...route, name: "told" },
-        { ...route, name: "impatient", connectTimeoutMs: 200 },
-        { ...route, name: "nobody", upstream: "http://127.0.0.1:1" },
-      ],
-    },
-  });
+  scene = await startServiceWithUpstream([
+    { name: "told" },
+    { name: "impatient", connectTimeoutMs: 200 },
+    { name: "nobody", upstream: "http://127.0.0.1:1" },
+  ]);
+  ({ upstream, service } = scene);
 });
 
 afterAll(async () => {
-  await upstream.stop();
-  await endService(service);
+  await scene.end();
 });
 
 async function statusOf(route: string, token: string): Promise<Record<string, unknown>> {

@@ -10,39 +10,32 @@ import { EventSourceParserStream } from "eventsource-parser/stream";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { startBreakingProxy, type BreakingProxy } from "../fixtures/breaking-proxy.ts";
-import { endService } from "../fixtures/end-service.ts";
 import { liveSource, numberedEvents, numbers } from "../fixtures/live-source.ts";
 import { readStream, resumeStream, seqsOf, type SseReading } from "../fixtures/sse-reading.ts";
-import { openEventStream, sendChunks, startUpstream, type Upstream } from "../fixtures/upstream.ts";
-import { startService, type Service } from "../fixtures/workerd-service.ts";
+import { openEventStream, sendChunks, type Upstream } from "../fixtures/upstream.ts";
+import { startServiceWithUpstream, type ServiceWithUpstream } from "../fixtures/service-with-upstream.ts";
+import type { Service } from "../fixtures/workerd-service.ts";
 
 const RETRY_MS = 20;
 
+let scene: ServiceWithUpstream;
 let upstream: Upstream;
 let service: Service;
 let proxy: BreakingProxy;
 
 beforeAll(async () => {
-  upstream = await startUpstream();
-  const route = { upstream: upstream.origin, method: "GET", allowGet: true };
-  service = await startService({
-    vars: {
-      ROUTES: [
-        { ...route, name: "told" },
-        { ...route, name: "plain", control: false },
-      ],
-      SSE_RETRY_MS: RETRY_MS,
-    },
+  scene = await startServiceWithUpstream([{ name: "told" }, { name: "plain", control: false }], {
+    SSE_RETRY_MS: RETRY_MS,
   });
+  ({ upstream, service } = scene);
   proxy = await startBreakingProxy(service.origin);
 });
 
 afterEach(() => proxy.cutAfter(0));
 
 afterAll(async () => {
-  await upstream.stop();
   await proxy.stop();
-  await endService(service);
+  await scene.end();
 });
 
 async function startLive(route: string) {

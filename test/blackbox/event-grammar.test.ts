@@ -7,38 +7,31 @@ import { gzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { endService } from "../fixtures/end-service.ts";
 import { GRAMMAR_CASES, type GrammarCase } from "../fixtures/event-stream-cases.ts";
 import { sendSpaced } from "../fixtures/live-source.ts";
 import { contentOf, isControl, readByEventSource, readStream, seqsOf } from "../fixtures/sse-reading.ts";
-import { openEventStream, sendChunks, startUpstream, type Upstream } from "../fixtures/upstream.ts";
+import { openEventStream, sendChunks, type Upstream } from "../fixtures/upstream.ts";
 import { interpret } from "../fixtures/whatwg-oracle.ts";
-import { startService, type Service } from "../fixtures/workerd-service.ts";
+import { startServiceWithUpstream, type ServiceWithUpstream } from "../fixtures/service-with-upstream.ts";
+import type { Service } from "../fixtures/workerd-service.ts";
 
 /** The reconnection time Spillway tells readers by itself; unlike any an upstream here asks for. */
 const OWN_RETRY_MS = 12_345;
 
+let scene: ServiceWithUpstream;
 let upstream: Upstream;
 let service: Service;
 
 beforeAll(async () => {
-  upstream = await startUpstream();
-  const route = { upstream: upstream.origin, method: "GET", allowGet: true };
-  service = await startService({
-    vars: {
-      ROUTES: [
-        { ...route, name: "plain", control: false },
-        { ...route, name: "told" },
-      ],
-      SSE_RETRY_MS: OWN_RETRY_MS,
-      SSE_BUFFER_MAX_SIZE_MB: 4,
-    },
+  scene = await startServiceWithUpstream([{ name: "plain", control: false }, { name: "told" }], {
+    SSE_RETRY_MS: OWN_RETRY_MS,
+    SSE_BUFFER_MAX_SIZE_MB: 4,
   });
+  ({ upstream, service } = scene);
 });
 
 afterAll(async () => {
-  await upstream.stop();
-  await endService(service);
+  await scene.end();
 });
 
 function onePast(count: number): number[] {

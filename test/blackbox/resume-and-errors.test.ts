@@ -3,44 +3,39 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { endService } from "../fixtures/end-service.ts";
 import { forge, refusedTokens } from "../fixtures/forged-tokens.ts";
 import { liveSource, numberedEvents, numbers } from "../fixtures/live-source.ts";
 import { untilLogged } from "../fixtures/log-lines.ts";
 import { problemOf } from "../fixtures/problems.ts";
 import { readStream, resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
-import { sendChunks, startUpstream, type Upstream } from "../fixtures/upstream.ts";
-import { startService, type Service } from "../fixtures/workerd-service.ts";
+import { sendChunks, type Upstream } from "../fixtures/upstream.ts";
+import { startServiceWithUpstream, type ServiceWithUpstream } from "../fixtures/service-with-upstream.ts";
+import type { Service } from "../fixtures/workerd-service.ts";
 
 const EVENT_COUNT = 12;
 /** No ids at all, and ids that a stream of {@link EVENT_COUNT} events in its first epoch never gave. */
 const BAD_POSITIONS = "abc 1 1- -1 1-1-1 01-1 1-01 0-5 1-1x 1.5-1 1-9999999999999999 1-13 1-999 2-1 1-0 2-0".split(" ");
 
+let scene: ServiceWithUpstream;
 let upstream: Upstream;
 let service: Service;
 /** A finished stream of {@link EVENT_COUNT} events. */
 let finished: SseReading;
 
 beforeAll(async () => {
-  upstream = await startUpstream();
-  const route = { upstream: upstream.origin, method: "GET", allowGet: true };
-  service = await startService({
-    vars: {
-      ROUTES: [
-        { ...route, name: "told" },
-        { ...route, name: "other" },
-        { ...route, name: "staged", priority: [{ event: "stage", priority: "critical" }] },
-      ],
-    },
-  });
+  scene = await startServiceWithUpstream([
+    { name: "told" },
+    { name: "other" },
+    { name: "staged", priority: [{ event: "stage", priority: "critical" }] },
+  ]);
+  ({ upstream, service } = scene);
   upstream.handle(sendChunks([numberedEvents(1, EVENT_COUNT)]));
   finished = await readStream(`${service.origin}/told/stream`);
   await finished.toEnd();
 });
 
 afterAll(async () => {
-  await upstream.stop();
-  await endService(service);
+  await scene.end();
 });
 
 function resume(token: string, query = "", init: RequestInit = {}): Promise<Response> {

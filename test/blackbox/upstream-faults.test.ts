@@ -4,38 +4,31 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { endService } from "../fixtures/end-service.ts";
 import { liveSource, numberedEvents, numbers } from "../fixtures/live-source.ts";
 import { problemOf } from "../fixtures/problems.ts";
 import { readStream, resumeStream, seqsOf, type SseReading } from "../fixtures/sse-reading.ts";
-import { openEventStream, sendChunks, startUpstream, type Upstream } from "../fixtures/upstream.ts";
+import { openEventStream, sendChunks, type Upstream } from "../fixtures/upstream.ts";
 import { dataLinesOf, readWire } from "../fixtures/wire-reading.ts";
-import { startService, type Service } from "../fixtures/workerd-service.ts";
+import { startServiceWithUpstream, type ServiceWithUpstream } from "../fixtures/service-with-upstream.ts";
+import type { Service } from "../fixtures/workerd-service.ts";
 
 const EVENT_MAX_BYTES = 65_536;
 const IDLE_TIMEOUT_MS = 1_000;
 
+let scene: ServiceWithUpstream;
 let upstream: Upstream;
 let service: Service;
 
 beforeAll(async () => {
-  upstream = await startUpstream();
-  const route = { upstream: upstream.origin, method: "GET", allowGet: true };
-  service = await startService({
-    vars: {
-      ROUTES: [
-        { ...route, name: "told" },
-        { ...route, name: "plain", control: false },
-        { ...route, name: "stalling", idleTimeoutMs: IDLE_TIMEOUT_MS },
-      ],
-      SSE_MAX_EVENT_BYTES: EVENT_MAX_BYTES,
-    },
-  });
+  scene = await startServiceWithUpstream(
+    [{ name: "told" }, { name: "plain", control: false }, { name: "stalling", idleTimeoutMs: IDLE_TIMEOUT_MS }],
+    { SSE_MAX_EVENT_BYTES: EVENT_MAX_BYTES },
+  );
+  ({ upstream, service } = scene);
 });
 
 afterAll(async () => {
-  await upstream.stop();
-  await endService(service);
+  await scene.end();
 });
 
 const start = (route: string) => readStream(`${service.origin}/${route}/stream`);

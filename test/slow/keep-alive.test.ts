@@ -5,7 +5,7 @@
  * Without it the runtime evicts an object that nobody has called for a while, source and all. It
  * would need minutes to do so; that the alarm is there, goes off and is set again needs one period.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -15,29 +15,24 @@ import { KEEP_ALIVE_MS } from "../../protocol/limits.ts";
 import { FrameChecker } from "../fixtures/process-checker.ts";
 import { openReader, until, type WireReader } from "../fixtures/process-reader.ts";
 import { readStatus } from "../fixtures/process-recovery.ts";
-import { createSourceRun, playRuns, type SourceRun, type SourceScript } from "../fixtures/process-script.ts";
+import { createSourceRun, type SourceScript } from "../fixtures/process-script.ts";
 import { objectsWithTables, storedAlarms } from "../fixtures/process-storage.ts";
-import { startUpstream, type Upstream } from "../fixtures/upstream.ts";
+import type { Upstream } from "../fixtures/upstream.ts";
+import { ProcessScene } from "../fixtures/process-scene.ts";
 import { startService, type Service } from "../fixtures/workerd-service.ts";
 
 /** One period, and what a busy machine takes to come round to it. */
 const PERIOD_DEADLINE_MS = 2 * KEEP_ALIVE_MS;
 const SNAPSHOT_TTL_SEC = 1;
 
-const runs = new Map<string, SourceRun>();
-const folders: string[] = [];
-const services: Service[] = [];
+const scene = new ProcessScene();
+const { runs, folders, services } = scene;
 let upstream: Upstream;
 
 beforeAll(async () => {
-  upstream = await startUpstream(playRuns(runs));
+  upstream = await scene.start();
 });
-afterAll(async () => {
-  // One that a failed test has left running.
-  for (const service of services) await service.kill();
-  await upstream.stop();
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => scene.end());
 
 /** One event, silence, the rest. */
 function pausingScript(pauseMs: number): SourceScript {

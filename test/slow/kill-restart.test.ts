@@ -4,7 +4,7 @@
  * B2 readers go on where they were or are told what they miss; B7 what is over leaves nothing behind;
  * B8 an outcome once told stays told.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -24,9 +24,10 @@ import {
   type BufferLimits,
   type Recovery,
 } from "../fixtures/process-recovery.ts";
-import { playRuns, type SourceRun, type SourceScript } from "../fixtures/process-script.ts";
+import type { SourceScript } from "../fixtures/process-script.ts";
 import { objectsWithTables, storedBuffers } from "../fixtures/process-storage.ts";
-import { startUpstream, type Upstream } from "../fixtures/upstream.ts";
+import type { Upstream } from "../fixtures/upstream.ts";
+import { ProcessScene } from "../fixtures/process-scene.ts";
 import { startService, type Service } from "../fixtures/workerd-service.ts";
 
 const ROUNDS = 24;
@@ -38,20 +39,14 @@ const BYTES_PER_MB = 1_048_576;
 /** When a round's kill comes. */
 const MOMENTS = ["mid", "mid", "mid", "start", "at_end"] as const;
 
-const runs = new Map<string, SourceRun>();
-const folders: string[] = [];
-const services: Service[] = [];
+const scene = new ProcessScene();
+const { runs, folders, services } = scene;
 let upstream: Upstream;
 
 beforeAll(async () => {
-  upstream = await startUpstream(playRuns(runs));
+  upstream = await scene.start();
 });
-afterAll(async () => {
-  // One that a failed test has left running.
-  for (const service of services) await service.kill();
-  await upstream.stop();
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
+afterAll(() => scene.end());
 
 function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "spillway-kill-"));
