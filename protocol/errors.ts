@@ -16,10 +16,37 @@ export interface ConfigFault {
   readonly allowed: string;
 }
 
+/** What opens a door: its name in messages, and the variable it is checked against. */
+export type Credential = "client key" | "ingest key" | "admin token" | "read token";
+
+export type RejectionCode =
+  | "invalid_event"
+  | "event_too_large"
+  | "too_deep"
+  | "too_many_days"
+  | "unsupported_specversion";
+
+/** Why one event of a request was not taken. */
+export interface EventRejection {
+  /** Its place in the request, from 0. */
+  readonly index: number;
+  readonly code: RejectionCode;
+  /** The attribute at fault. */
+  readonly field: string;
+  readonly detail: string;
+}
+
+export interface IngestCounts {
+  readonly accepted: number;
+  /** Taken before, by `source` and `id`. */
+  readonly duplicates: number;
+  readonly rejected: readonly EventRejection[];
+}
+
 export type SpillwayError =
   | { readonly code: "invalid_request"; readonly field: string; readonly detail: string }
   | { readonly code: "token_missing" }
-  | { readonly code: "unauthorized" }
+  | { readonly code: "unauthorized"; readonly credential: Credential }
   | { readonly code: "token_invalid"; readonly reason: TokenFault }
   | { readonly code: "token_wrong_route"; readonly route: string }
   | { readonly code: "not_found" }
@@ -32,6 +59,8 @@ export type SpillwayError =
   | { readonly code: "body_too_large"; readonly maxBytes: number }
   | { readonly code: "uri_too_long"; readonly maxChars: number }
   | { readonly code: "unsupported_media_type"; readonly detail: string }
+  | ({ readonly code: "buffer_full"; readonly retryAfterSec: number } & IngestCounts)
+  | { readonly code: "events_rejected"; readonly rejected: readonly EventRejection[] }
   | { readonly code: "reader_limit"; readonly maxReaders: number; readonly retryAfterSec: number }
   | { readonly code: "headers_too_large"; readonly maxChars: number }
   | { readonly code: "internal" }
@@ -66,6 +95,10 @@ function retryAfter(seconds: number): Extras {
   return { headers: { "Retry-After": String(seconds) } };
 }
 
+function rejectionSummary([first]: readonly EventRejection[]): string {
+  return first === undefined ? "There was none." : `Event ${first.index}, ${first.field}: ${first.detail}`;
+}
+
 /** Pure and exhaustive: one arm for each code. */
 export function describeProblem(error: SpillwayError): ProblemDescription {
   switch (error.code) {
@@ -78,7 +111,7 @@ export function describeProblem(error: SpillwayError): ProblemDescription {
         "Send the resume token in X-Resume-Token, in Authorization: Bearer, or in ?token=.",
       );
     case "unauthorized":
-      return problem(401, "Client key missing or unknown", "Send a client key in Authorization: Bearer.", {
+      return problem(401, "Not authorized", `Send a valid ${error.credential} in Authorization: Bearer.`, {
         headers: { "WWW-Authenticate": 'Bearer realm="spillway"' },
       });
     case "token_invalid":
@@ -120,6 +153,20 @@ export function describeProblem(error: SpillwayError): ProblemDescription {
       return problem(414, "Request URL too long", `The URL may hold at most ${error.maxChars} characters.`);
     case "unsupported_media_type":
       return problem(415, "Unsupported media type", error.detail);
+    case "buffer_full":
+      return problem(
+        429,
+        "Event buffer full",
+        "Not every event was taken. Send the request again later: what was taken counts as a duplicate then.",
+        {
+          ...retryAfter(error.retryAfterSec),
+          extensions: { accepted: error.accepted, duplicates: error.duplicates, rejected: error.rejected },
+        },
+      );
+    case "events_rejected":
+      return problem(400, "No event was taken", rejectionSummary(error.rejected), {
+        extensions: { accepted: 0, duplicates: 0, rejected: error.rejected },
+      });
     case "reader_limit":
       return problem(429, "Too many readers", `This stream serves at most ${error.maxReaders} readers at once.`, {
         ...retryAfter(error.retryAfterSec),

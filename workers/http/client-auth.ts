@@ -17,7 +17,7 @@ export function authenticateClient(config: Config, authorization: string | undef
   if (config.clientAuth === "none") return { ok: true, tenant: ANONYMOUS_TENANT };
   const key = bearerOf(authorization);
   const tenant = key === undefined ? undefined : tenantOf(config, key);
-  return tenant === undefined ? { ok: false, error: { code: "unauthorized" } } : { ok: true, tenant };
+  return tenant === undefined ? { ok: false, error: { code: "unauthorized", credential: "client key" } } : { ok: true, tenant };
 }
 
 /** What a request to go on with a stream brought along. */
@@ -55,7 +55,7 @@ export function checkKeyAgainstToken(
 ): SpillwayError | undefined {
   if (clientKey === undefined) return undefined;
   const owner = tenantOf(config, clientKey);
-  if (owner === undefined) return { code: "unauthorized" };
+  if (owner === undefined) return { code: "unauthorized", credential: "client key" };
   return owner === tenant ? undefined : { code: "stream_not_found" };
 }
 
