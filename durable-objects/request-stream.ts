@@ -18,11 +18,11 @@ import {
   type StreamTicket,
 } from "../protocol/stream-call.ts";
 import type { SourceEvent } from "../protocol/sse-frame.ts";
-import { createLogSink } from "../protocol/telemetry.ts";
 import { openUpstream, passThrough } from "../upstream/open-upstream.ts";
 import { Alarms } from "./alarms.ts";
 import { errorAnswer, nothingLeftAnswer, receiptAnswer, streamAnswer } from "./object-answers.ts";
 import { sqlPort } from "./sql-port.ts";
+import { streamTelemetry } from "./stream-telemetry.ts";
 import type { AttachRequest } from "./stream/admission.ts";
 import { EventGathering } from "./stream/event-gathering.ts";
 import type { Reader } from "./stream/reader.ts";
@@ -37,9 +37,7 @@ const MS_PER_SEC = 1000;
 /** Bare `fetch` as a member loses its receiver ("Illegal invocation"). */
 const boundFetch: typeof fetch = (input, init) => fetch(input, init);
 
-const logSink = createLogSink((line) => console.log(line));
-
-export class RequestStream extends DurableObject<StreamSecrets> {
+export class RequestStream extends DurableObject<Env & StreamSecrets> {
   private session: StreamSession | undefined;
   private pump: SourcePump | undefined;
   private gathering: EventGathering | undefined;
@@ -57,12 +55,12 @@ export class RequestStream extends DurableObject<StreamSecrets> {
   private readonly deps: SessionDeps;
   private readonly tokens: TokenIssuer;
 
-  constructor(ctx: DurableObjectState, env: StreamSecrets) {
+  constructor(ctx: DurableObjectState, env: Env & StreamSecrets) {
     super(ctx, env);
     this.store = new StreamStore(sqlPort(ctx.storage));
     this.alarms = new Alarms(ctx.storage);
     this.tokens = new TokenIssuer(env);
-    this.deps = { store: this.store, telemetry: logSink, clock: Date.now };
+    this.deps = { store: this.store, telemetry: streamTelemetry(ctx, env), clock: Date.now };
     const stored = this.store.load();
     if (stored === undefined) return;
     this.session = StreamSession.restore(this.deps, stored, Date.now());

@@ -1,7 +1,7 @@
 /**
  * A Durable Object's SQLite as the stores see it.
  */
-import type { SqlPort } from "./stream/stream-store.ts";
+import type { SqlPort } from "./sql-storage.ts";
 
 export function sqlPort(storage: DurableObjectStorage): SqlPort {
   return {

@@ -178,7 +178,7 @@ export function describeProblem(error: SpillwayError): ProblemDescription {
     case "upstream_unreachable":
       return problem(502, "Upstream unreachable", "The upstream could not be reached.");
     case "storage_unavailable":
-      return problem(503, "Stream unavailable", "The stream cannot be reached just now.", {
+      return problem(503, "Storage unavailable", "What this request needs cannot be reached just now.", {
         ...retryAfter(error.retryAfterSec),
       });
     case "draining":

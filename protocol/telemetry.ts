@@ -44,6 +44,44 @@ export type StreamTelemetry =
   | { readonly event: "SseReaderRemoved"; readonly reason: ReaderRemovalReason; readonly age_ms: number }
   | { readonly event: "SseDegraded"; readonly kind: DegradedKind; readonly is_over?: true };
 
+/** What the lake does. `shard` is the name of a shard's life, sizes in bytes, durations in ms. */
+export type LakeTelemetry =
+  | { readonly event: "BufferFillRate"; readonly shard: string; readonly fill_rate: number; readonly events: number }
+  | { readonly event: "BufferFlushStarted"; readonly shard: string; readonly events: number }
+  | {
+      readonly event: "BufferFlushSucceeded";
+      readonly shard: string;
+      readonly events: number;
+      readonly files: number;
+      readonly bytes: number;
+      readonly duration_ms: number;
+    }
+  | {
+      readonly event: "BufferFlushFailed";
+      readonly shard: string;
+      readonly batch: number;
+      readonly attempts: number;
+      readonly reason: string;
+      readonly retry_ms: number;
+    }
+  | { readonly event: "DeadLettered"; readonly shard: string; readonly events: number; readonly reason: string }
+  | {
+      readonly event: "IcebergCommitted";
+      readonly operation: "append" | "replace" | "expire";
+      readonly snapshot_id: string | null;
+      readonly files: number;
+      readonly records: number;
+      readonly attempts: number;
+      readonly duration_ms: number;
+    }
+  | { readonly event: "IcebergConflict"; readonly reason: string; readonly attempts: number }
+  | { readonly event: "IcebergCommitFailed"; readonly reason: string; readonly attempts: number }
+  /** Events that could not be handed to a shard: `reason` says why they are not in the table. */
+  | { readonly event: "TelemetryDropped"; readonly events: number; readonly reason: "queue_full" | "not_delivered" }
+  | { readonly event: "AdminAction"; readonly action: string; readonly actor: string; readonly result: string };
+
+export type Telemetry = StreamTelemetry | LakeTelemetry;
+
 /** Who an event is about. */
 export interface TelemetrySubject {
   readonly request_id: string;
@@ -52,40 +90,47 @@ export interface TelemetrySubject {
   readonly correlation_id?: string;
 }
 
-export type TelemetryRecord = StreamTelemetry & Partial<TelemetrySubject> & { readonly time: string };
+export type TelemetryRecord = Telemetry & Partial<TelemetrySubject> & { readonly time: string };
 
 /** Takes a record; must not throw and must not block a stream. */
 export type TelemetrySink = (record: TelemetryRecord) => void;
 
-/** Most log lines per kind and second in one isolate; the rest is counted, not written. */
-const LINES_PER_KIND_AND_SEC = 50;
+/** Most records per kind and second that one isolate passes on; the rest is counted. */
+const RECORDS_PER_KIND_AND_SEC = 50;
 
 interface KindWindow {
   startMs: number;
-  lines: number;
+  passed: number;
   suppressed: number;
 }
 
 /**
- * One JSON line per record, at most {@link LINES_PER_KIND_AND_SEC} per kind and second. The first
+ * One JSON line per record, at most {@link RECORDS_PER_KIND_AND_SEC} per kind and second. The first
  * line after a flood carries `suppressed`: how many of its kind were not written.
  */
 export function createLogSink(write: (line: string) => void): TelemetrySink {
+  return limitPerKind((record, suppressed) =>
+    write(JSON.stringify(suppressed === 0 ? record : { ...record, suppressed })),
+  );
+}
+
+/** Passes on what is within the limit, with how many of the same kind were held back before it. */
+export function limitPerKind(pass: (record: TelemetryRecord, suppressed: number) => void): TelemetrySink {
   const windows = new Map<string, KindWindow>();
   return (record) => {
     const nowMs = Date.parse(record.time);
-    const window = windows.get(record.event) ?? { startMs: nowMs, lines: 0, suppressed: 0 };
+    const window = windows.get(record.event) ?? { startMs: nowMs, passed: 0, suppressed: 0 };
     windows.set(record.event, window);
     if (nowMs - window.startMs >= 1000 || nowMs < window.startMs) {
       window.startMs = nowMs;
-      window.lines = 0;
+      window.passed = 0;
     }
-    if (window.lines >= LINES_PER_KIND_AND_SEC) {
+    if (window.passed >= RECORDS_PER_KIND_AND_SEC) {
       window.suppressed++;
       return;
     }
-    window.lines++;
-    write(JSON.stringify(window.suppressed === 0 ? record : { ...record, suppressed: window.suppressed }));
+    window.passed++;
+    pass(record, window.suppressed);
     window.suppressed = 0;
   };
 }

@@ -60,6 +60,9 @@ function addDevelopmentSecrets(): string[] {
     SSE_RESUME_SECRET: randomBytes(32).toString("base64url"),
     HMAC_SECRET: randomBytes(32).toString("base64url"),
     CLIENT_AUTH: "none",
+    ADMIN_TOKEN: randomBytes(32).toString("base64url"),
+    INGEST_KEYS: JSON.stringify({ local: [randomBytes(24).toString("base64url")] }),
+    ICEBERG_READ_TOKEN: randomBytes(32).toString("base64url"),
   };
   const lines = Object.entries(missing).filter(([name]) => !new RegExp(`^\\s*${name}\\s*=`, "m").test(present));
   const text = lines.map(([name, value]) => `${name}=${value}\n`).join("");

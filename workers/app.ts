@@ -11,7 +11,10 @@ import type { HonoEnv, Services } from "./http/context.ts";
 import { problemResponse } from "./http/problem.ts";
 import { checkRequestSize } from "./http/request-limits.ts";
 import { randomRequestId } from "./request-ids.ts";
+import { mountAdmin } from "./routes/admin.ts";
 import { mountDemoPage } from "./routes/demo-page.ts";
+import { mountEvents } from "./routes/events.ts";
+import { mountIcebergCatalog } from "./routes/iceberg-catalog.ts";
 import { mountOps } from "./routes/ops.ts";
 import { mountStreams } from "./routes/streams.ts";
 
@@ -56,6 +59,15 @@ export function createApp(services: Services): Hono<HonoEnv> {
   limitRequestSize(app);
   mountOps(app, { streams: services.streams });
   mountDemoPage(app);
+  mountEvents(app, {
+    ingestKeys: services.config.ingestKeys,
+    shardCount: services.config.lake.shards,
+    appendToShard: (call) => services.lake.appendToShard(call),
+    clock: services.clock,
+    randomId: services.randomId,
+  });
+  mountAdmin(app, services);
+  mountIcebergCatalog(app, services);
   mountStreams(app, services);
   return app;
 }

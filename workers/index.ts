@@ -5,14 +5,19 @@ import type { Hono } from "hono";
 
 import { createKeyRing } from "../protocol/resume-token.ts";
 import { createLogSink } from "../protocol/telemetry.ts";
+import { fanOut } from "../protocol/telemetry-outlet.ts";
 import { createApp, createFaultyApp } from "./app.ts";
 import { readConfig } from "./config.ts";
 import type { HonoEnv } from "./http/context.ts";
+import { Lake } from "./lake.ts";
+import { createLakeSink } from "./lake-sink.ts";
 import { StreamObjects } from "./stream-objects.ts";
 
+export { EventBuffer } from "../durable-objects/event-buffer.ts";
+export { IcebergTable } from "../durable-objects/iceberg-table.ts";
 export { RequestStream } from "../durable-objects/request-stream.ts";
 
-const telemetry = createLogSink((line) => console.log(line));
+const logSink = createLogSink((line) => console.log(line));
 const apps = new WeakMap<Env, Promise<Hono<HonoEnv>>>();
 
 function randomBytes(length: number): Uint8Array {
@@ -26,13 +31,16 @@ async function createAppFor(env: Env): Promise<Hono<HonoEnv>> {
     return createFaultyApp(reading.faults, randomBytes);
   }
   const { config } = reading;
+  const lake = new Lake(env, config.lake);
   return createApp({
     config,
     ring: await createKeyRing(config.resumeSecret, config.previousResumeSecret),
     streams: new StreamObjects(env.REQUEST_STREAM),
-    telemetry,
+    lake,
+    telemetry: fanOut(logSink, createLakeSink(lake, config.lake.shards)),
     clock: Date.now,
     randomBytes,
+    randomId: () => crypto.randomUUID(),
     // Bare `fetch` as a member loses its receiver ("Illegal invocation").
     fetch: (input, init) => fetch(input, init),
   });

@@ -9,16 +9,10 @@ import type { EndReason } from "../../protocol/control-events.ts";
 import type { Priority, PriorityRule } from "../../protocol/priority.ts";
 import type { StreamIdentity, StreamState } from "../../protocol/stream-call.ts";
 import type { StreamSettings } from "../../protocol/stream-settings.ts";
+import type { SqlPort } from "../sql-storage.ts";
 import type { Segment, SegmentEncoding } from "./segment-index.ts";
 
-type SqlValue = string | number | null | ArrayBuffer;
-
-/** The part of a Durable Object's storage that a stream uses. All of it is synchronous. */
-export interface SqlPort {
-  exec(query: string, ...bindings: (SqlValue | Uint8Array)[]): { toArray(): Record<string, SqlValue>[] };
-  /** Runs `work` as one transaction: all of it is kept, or nothing. */
-  transaction(work: () => void): void;
-}
+type SqlValue = ReturnType<ReturnType<SqlPort["exec"]>["toArray"]>[number][string];
 
 /** Where an epoch began. */
 export interface Epoch {

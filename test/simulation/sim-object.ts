@@ -8,7 +8,8 @@
 import { Alarms } from "../../durable-objects/alarms.ts";
 import type { ReaderPort } from "../../durable-objects/stream/reader.ts";
 import { StreamSession, type SessionDeps } from "../../durable-objects/stream/stream-session.ts";
-import { StreamStore, type SqlPort } from "../../durable-objects/stream/stream-store.ts";
+import type { SqlPort } from "../../durable-objects/sql-storage.ts";
+import { StreamStore } from "../../durable-objects/stream/stream-store.ts";
 import { PRIORITIES } from "../../protocol/priority.ts";
 import type { ReaderRemovalReason, TelemetryRecord } from "../../protocol/telemetry.ts";
 import type { Connection, ConnectionHost } from "./connection.ts";

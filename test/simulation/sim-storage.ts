@@ -9,7 +9,8 @@
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 
-import type { SqlPort, StreamRecord } from "../../durable-objects/stream/stream-store.ts";
+import type { SqlPort } from "../../durable-objects/sql-storage.ts";
+import type { StreamRecord } from "../../durable-objects/stream/stream-store.ts";
 import type { StreamState } from "../../protocol/stream-call.ts";
 
 type Row = ReturnType<ReturnType<SqlPort["exec"]>["toArray"]>[number];

@@ -7,7 +7,8 @@ import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { experimental_readRawConfig } from "wrangler";
 
-import { NUMBER_VARIABLES, readConfig, SECRET_MIN_CHARS } from "../../workers/config.ts";
+import { SECRET_MIN_CHARS } from "../../protocol/variable-reading.ts";
+import { NUMBER_VARIABLES, readConfig } from "../../workers/config.ts";
 import { TEST_SECRETS } from "../fixtures/test-secrets.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");

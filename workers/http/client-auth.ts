@@ -4,6 +4,7 @@
 import type { SpillwayError } from "../../protocol/errors.ts";
 import { looksLikeToken } from "../../protocol/resume-token.ts";
 import type { Config } from "../config.ts";
+import { bearerOf, tenantOfKey } from "../tenant-keys.ts";
 
 /** The one tenant of a service without client keys. */
 const ANONYMOUS_TENANT = "default";
@@ -16,8 +17,10 @@ export type TenantVerdict =
 export function authenticateClient(config: Config, authorization: string | undefined): TenantVerdict {
   if (config.clientAuth === "none") return { ok: true, tenant: ANONYMOUS_TENANT };
   const key = bearerOf(authorization);
-  const tenant = key === undefined ? undefined : tenantOf(config, key);
-  return tenant === undefined ? { ok: false, error: { code: "unauthorized", credential: "client key" } } : { ok: true, tenant };
+  const tenant = key === undefined ? undefined : tenantOfKey(config.tenantByKey, key);
+  return tenant === undefined
+    ? { ok: false, error: { code: "unauthorized", credential: "client key" } }
+    : { ok: true, tenant };
 }
 
 /** What a request to go on with a stream brought along. */
@@ -54,27 +57,7 @@ export function checkKeyAgainstToken(
   tenant: string,
 ): SpillwayError | undefined {
   if (clientKey === undefined) return undefined;
-  const owner = tenantOf(config, clientKey);
+  const owner = tenantOfKey(config.tenantByKey, clientKey);
   if (owner === undefined) return { code: "unauthorized", credential: "client key" };
   return owner === tenant ? undefined : { code: "stream_not_found" };
-}
-
-function bearerOf(authorization: string | undefined): string | undefined {
-  const match = /^Bearer +(\S+)$/i.exec(authorization ?? "");
-  return match?.[1];
-}
-
-/** Looks at every key, in time that tells nothing about how much of one was right. */
-function tenantOf(config: Config, key: string): string | undefined {
-  let found: string | undefined;
-  for (const [candidate, tenant] of config.tenantByKey) {
-    if (equalInConstantTime(candidate, key)) found = tenant;
-  }
-  return found;
-}
-
-function equalInConstantTime(left: string, right: string): boolean {
-  let difference = left.length ^ right.length;
-  for (let at = 0; at < right.length; at++) difference |= left.charCodeAt(at % left.length) ^ right.charCodeAt(at);
-  return difference === 0;
 }

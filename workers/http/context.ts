@@ -4,6 +4,7 @@
 import type { KeyRing } from "../../protocol/resume-token.ts";
 import type { TelemetrySink } from "../../protocol/telemetry.ts";
 import type { Config } from "../config.ts";
+import type { Lake } from "../lake.ts";
 import type { StreamObjects } from "../stream-objects.ts";
 
 /** Made once per isolate and configuration; clock, randomness and network come in here. */
@@ -11,9 +12,11 @@ export interface Services {
   readonly config: Config;
   readonly ring: KeyRing;
   readonly streams: StreamObjects;
+  readonly lake: Lake;
   readonly telemetry: TelemetrySink;
   readonly clock: () => number;
   readonly randomBytes: (length: number) => Uint8Array;
+  readonly randomId: () => string;
   readonly fetch: typeof fetch;
 }
 

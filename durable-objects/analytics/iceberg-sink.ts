@@ -1,0 +1,93 @@
+/**
+ * Delivers batches as Parquet files that the table object then commits.
+ *
+ * Every crash point is safe: files have the key of their batch and are written only once; whoever finds
+ * one there reads beside it what it holds. Staging a batch again changes nothing.
+ */
+import type { StageCall } from "../../protocol/lake-call.ts";
+import { dayOf, type LakeRow } from "../../protocol/lake-event.ts";
+import type { DataFile } from "../iceberg/data-file.ts";
+import { dayText, keyOf } from "../iceberg/locations.ts";
+import type { ObjectStore } from "../iceberg/object-store.ts";
+import { encodeParquet, findUnencodable } from "../iceberg/parquet-encode.ts";
+import { TABLE_COLUMNS } from "../iceberg/table-columns.ts";
+import { jsonSizeOf } from "../row-size.ts";
+import type { Batch, BatchSink, Delivery, PoisonRow } from "./batch-sink.ts";
+
+/** Beside each file, as JSON: its {@link DataFile}. About 1.5 KB of the 8 KB that R2 keeps. */
+const DESCRIPTOR = "descriptor";
+
+export interface IcebergSinkDeps {
+  readonly objects: ObjectStore;
+  /** The table's location, absolute. */
+  readonly tableLocation: () => Promise<string>;
+  /** Idempotent; returns once the table object has the files for good. */
+  readonly stage: (call: StageCall) => Promise<void>;
+}
+
+export class IcebergSink implements BatchSink {
+  private readonly deps: IcebergSinkDeps;
+
+  constructor(deps: IcebergSinkDeps) {
+    this.deps = deps;
+  }
+
+  async deliver(batch: Batch): Promise<Delivery> {
+    const location = await this.deps.tableLocation();
+    const poison: PoisonRow[] = [];
+    const files: DataFile[] = [];
+    for (const [day, rows] of splitByDay(batch.rows)) {
+      const sound = siftPoison(rows, poison);
+      // One day after the other: only one file's rows and bytes are in memory at a time.
+      if (sound.length > 0) files.push(await this.putFile(batch, { location, day, rows: sound }));
+    }
+    const { shardIndex, shard, batch: number } = batch;
+    if (files.length > 0) await this.deps.stage({ shardIndex, shard, batch: number, files: JSON.stringify(files) });
+    return { files: files.length, bytes: files.reduce((sum, file) => sum + file.fileSizeBytes, 0), poison };
+  }
+
+  private async putFile(
+    { shard, batch }: Batch,
+    part: { location: string; day: number; rows: readonly LakeRow[] },
+  ): Promise<DataFile> {
+    const path = `${part.location}/data/${dayText(part.day)}/${shard}-${batch}.parquet`;
+    const { bytes, recordCount, metrics } = encodeParquet(part.rows, TABLE_COLUMNS);
+    const jsonBytes = part.rows.reduce((sum, row) => sum + jsonSizeOf(row), 0);
+    const file: DataFile = { path, day: part.day, recordCount, fileSizeBytes: bytes.byteLength, jsonBytes, ...metrics };
+    const key = keyOf(path);
+    const outcome = await this.deps.objects.putIfAbsent(key, bytes, { [DESCRIPTOR]: JSON.stringify(file) });
+    if (outcome === "written") return file;
+    if (outcome === "throttled") throw new Error("the bucket asks for fewer writes");
+    // An earlier attempt at this batch wrote it, maybe by an older version with other bytes: what is staged
+    // must be true of the file that is there.
+    const found = await this.deps.objects.head(key);
+    const descriptor = found?.metadata[DESCRIPTOR];
+    if (descriptor === undefined) throw new Error("a file of this batch is there without its descriptor");
+    const earlier = JSON.parse(descriptor) as DataFile;
+    if (earlier.recordCount !== recordCount) throw new Error("a file of this batch holds another number of rows");
+    return earlier;
+  }
+}
+
+function splitByDay(rows: readonly LakeRow[]): [number, LakeRow[]][] {
+  const byDay = new Map<number, LakeRow[]>();
+  for (const row of rows) {
+    const day = dayOf(row.timeUs);
+    const sameDay = byDay.get(day);
+    if (sameDay === undefined) byDay.set(day, [row]);
+    else sameDay.push(row);
+  }
+  return [...byDay].toSorted(([left], [right]) => left - right);
+}
+
+/** @returns the rows that can be encoded; the others go to `poison` */
+function siftPoison(rows: readonly LakeRow[], poison: PoisonRow[]): readonly LakeRow[] {
+  const unencodable = findUnencodable(rows, TABLE_COLUMNS);
+  if (unencodable.length === 0) return rows;
+  const reasons = new Map(unencodable.map(({ index, reason }) => [index, reason]));
+  return rows.filter((row, at) => {
+    const reason = reasons.get(at);
+    if (reason !== undefined) poison.push({ row, reason });
+    return reason === undefined;
+  });
+}

@@ -1,0 +1,73 @@
+/**
+ * Delivers batches to a Cloudflare Pipeline instead of our own files: at least once. A consumer tells
+ * repeated events apart by `shard` and `seq`.
+ */
+import type { LakeRow } from "../../protocol/lake-event.ts";
+import type { Batch, BatchSink, Delivery, PoisonRow } from "./batch-sink.ts";
+
+/** A Pipelines binding, or whatever is bound in its place. */
+export interface PipelinePort {
+  send(records: readonly object[]): Promise<void>;
+}
+
+/** One call carries at most 5 MB and one record at most 1 MB (platform limits, Pipelines). */
+const CALL_MAX_BYTES = 4 * 1024 * 1024;
+const RECORD_MAX_BYTES = 1_000_000;
+
+export class PipelinesSink implements BatchSink {
+  private readonly pipeline: PipelinePort;
+
+  constructor(pipeline: PipelinePort) {
+    this.pipeline = pipeline;
+  }
+
+  async deliver({ rows }: Batch): Promise<Delivery> {
+    const poison: PoisonRow[] = [];
+    let records: object[] = [];
+    let callBytes = 0;
+    let totalBytes = 0;
+    const encoder = new TextEncoder();
+    for (const row of rows) {
+      const record = toRecord(row);
+      const bytes = encoder.encode(JSON.stringify(record)).byteLength;
+      if (bytes > RECORD_MAX_BYTES) {
+        poison.push({ row, reason: `${bytes} bytes, a pipeline takes ${RECORD_MAX_BYTES}` });
+        continue;
+      }
+      if (records.length > 0 && callBytes + bytes > CALL_MAX_BYTES) {
+        await this.pipeline.send(records);
+        records = [];
+        callBytes = 0;
+      }
+      records.push(record);
+      callBytes += bytes;
+      totalBytes += bytes;
+    }
+    if (records.length > 0) await this.pipeline.send(records);
+    return { files: 0, bytes: totalBytes, poison };
+  }
+}
+
+/** Members named as the table's columns; times as RFC 3339 with microseconds. */
+function toRecord(row: LakeRow): object {
+  return {
+    id: row.id,
+    source: row.source,
+    type: row.type,
+    subject: row.subject ?? null,
+    time: timeText(row.timeUs),
+    request_id: row.requestId ?? null,
+    tenant: row.tenant,
+    data: row.data ?? null,
+    extensions: row.extensions ?? null,
+    ingest_time: timeText(row.ingestTimeUs),
+    shard: row.shard,
+    seq: row.seq,
+  };
+}
+
+function timeText(timeUs: number): string {
+  const micros = ((timeUs % 1_000_000) + 1_000_000) % 1_000_000;
+  const seconds = new Date((timeUs - micros) / 1000).toISOString().slice(0, 19);
+  return `${seconds}.${String(micros).padStart(6, "0")}Z`;
+}

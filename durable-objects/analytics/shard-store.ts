@@ -1,0 +1,259 @@
+/**
+ * The tables of one shard: the only SQL about buffered events, sealed batches and dead letters.
+ *
+ * One row holds one append batch. Once its events are in the table its payload is emptied, and the row
+ * stays for its fingerprints until it leaves the dedup window. Payload is the last column: SQLite then
+ * reads the rest of a row without touching its overflow pages.
+ */
+import { numberIn, textIn, type SqlPort, type SqlRow } from "../sql-storage.ts";
+
+/** What a shard is and how far it has come. */
+export interface ShardRecord {
+  readonly index: number;
+  /** Name of this life of the shard: its index and a random part. */
+  readonly name: string;
+  readonly dedupSeed: number;
+  nextBatch: number;
+  /** Whether the table object knows this shard. */
+  isRegistered: boolean;
+  lastFlushAtMs: number | undefined;
+  lastError: string | undefined;
+  /** Failures in a row. */
+  attempts: number;
+  nextAttemptAtMs: number | undefined;
+  /** How full the shard was when that was last said: 0, 0.5, 0.7 or 0.9. */
+  fillMark: number;
+}
+
+/** A row without its payload. */
+export interface StoredAppend {
+  readonly firstSeq: number;
+  readonly eventCount: number;
+  /** 0 once its events are in the table. */
+  readonly byteSize: number;
+  readonly dayCount: number;
+  readonly appendedAtMs: number;
+  readonly isRiding: boolean;
+}
+
+export interface NewAppend extends StoredAppend {
+  readonly fingerprints: Uint8Array;
+  readonly payload: Uint8Array;
+}
+
+/** A run of appends that goes to the table together, under a number that is never used again. */
+export interface SealedBatch {
+  readonly batch: number;
+  readonly fromSeq: number;
+  /** Last seq of the batch. */
+  readonly uptoSeq: number;
+  readonly eventCount: number;
+  readonly byteSize: number;
+  /** When its oldest event was taken. */
+  readonly oldestAtMs: number;
+}
+
+export interface DeadLetter {
+  readonly letterId: number;
+  /** The event as JSON. */
+  readonly event: string;
+  readonly reason: string;
+  readonly attempts: number;
+  readonly atMs: number;
+}
+
+export interface StoredShard {
+  readonly record: ShardRecord;
+  readonly appends: readonly (StoredAppend & { readonly fingerprints: ArrayBuffer })[];
+  readonly batches: readonly SealedBatch[];
+  readonly deadLetters: number;
+}
+
+const LAYOUT_VERSION = 1;
+const CREATE = [
+  `CREATE TABLE IF NOT EXISTS shard (id INTEGER PRIMARY KEY CHECK (id = 0), layout INTEGER NOT NULL, record TEXT NOT NULL)`,
+  `CREATE TABLE IF NOT EXISTS append (
+    first_seq INTEGER PRIMARY KEY, event_count INTEGER NOT NULL, byte_size INTEGER NOT NULL, day_count INTEGER NOT NULL,
+    appended_at_ms INTEGER NOT NULL, is_riding INTEGER NOT NULL, fingerprints BLOB NOT NULL, payload BLOB NOT NULL)`,
+  `CREATE TABLE IF NOT EXISTS batch (
+    batch INTEGER PRIMARY KEY, from_seq INTEGER NOT NULL, upto_seq INTEGER NOT NULL, event_count INTEGER NOT NULL,
+    byte_size INTEGER NOT NULL, oldest_at_ms INTEGER NOT NULL)`,
+  `CREATE TABLE IF NOT EXISTS dead_letter (
+    letter_id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL)`,
+];
+const HAS_SHARD = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'shard'";
+const GET_RECORD = "SELECT layout, record FROM shard WHERE id = 0";
+const PUT_RECORD = "INSERT OR REPLACE INTO shard (id, layout, record) VALUES (0, ?, ?)";
+const LIST_APPENDS = `SELECT first_seq, event_count, byte_size, day_count, appended_at_ms, is_riding, fingerprints
+  FROM append ORDER BY first_seq`;
+const PUT_APPEND = `INSERT INTO append
+  (first_seq, event_count, byte_size, day_count, appended_at_ms, is_riding, fingerprints, payload)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+const DROP_APPEND = "DELETE FROM append WHERE first_seq = ? AND byte_size = 0";
+const EMPTY_APPENDS = "UPDATE append SET byte_size = 0, payload = x'' WHERE first_seq BETWEEN ? AND ?";
+const GET_PAYLOADS = `SELECT first_seq, appended_at_ms, payload FROM append
+  WHERE first_seq BETWEEN ? AND ? AND byte_size > 0 ORDER BY first_seq`;
+const LIST_BATCHES = "SELECT batch, from_seq, upto_seq, event_count, byte_size, oldest_at_ms FROM batch ORDER BY batch";
+const PUT_BATCH = `INSERT INTO batch
+  (batch, from_seq, upto_seq, event_count, byte_size, oldest_at_ms) VALUES (?, ?, ?, ?, ?, ?)`;
+const DROP_BATCH = "DELETE FROM batch WHERE batch = ?";
+const PUT_DEAD_LETTER = "INSERT INTO dead_letter (event, reason, attempts, at_ms) VALUES (?, ?, ?, ?)";
+const COUNT_DEAD_LETTERS = "SELECT COUNT(*) AS letters FROM dead_letter";
+const OLDEST_DEAD_LETTERS =
+  "SELECT letter_id, event, reason, attempts, at_ms FROM dead_letter ORDER BY letter_id LIMIT ?";
+const DROP_DEAD_LETTERS = "DELETE FROM dead_letter WHERE letter_id <= ?";
+
+export interface RawPayload {
+  readonly firstSeq: number;
+  readonly appendedAtMs: number;
+  readonly payload: Uint8Array;
+}
+
+export class ShardStore {
+  private readonly sql: SqlPort;
+
+  constructor(sql: SqlPort) {
+    this.sql = sql;
+  }
+
+  /** @throws where the stored layout is of a newer version than this code */
+  load(): StoredShard | undefined {
+    if (this.sql.exec(HAS_SHARD).toArray().length === 0) return undefined;
+    const [row] = this.sql.exec(GET_RECORD).toArray();
+    if (row === undefined) return undefined;
+    if (row["layout"] !== LAYOUT_VERSION) throw new Error(`unknown storage layout, this code knows ${LAYOUT_VERSION}`);
+    return {
+      // Written by putRecord, under the layout version just checked.
+      record: JSON.parse(textIn(row, "record")) as ShardRecord,
+      appends: this.sql.exec(LIST_APPENDS).toArray().map(readAppend),
+      batches: this.sql.exec(LIST_BATCHES).toArray().map(readBatch),
+      deadLetters: this.countDeadLetters(),
+    };
+  }
+
+  create(record: ShardRecord): void {
+    this.sql.transaction(() => {
+      for (const statement of CREATE) this.sql.exec(statement);
+      this.putRecord(record);
+    });
+  }
+
+  putRecord(record: ShardRecord): void {
+    this.sql.exec(PUT_RECORD, LAYOUT_VERSION, JSON.stringify(record));
+  }
+
+  /** One transaction: new appends in, and out those whose fingerprints have left the window. */
+  append(appends: readonly NewAppend[], left: readonly number[]): void {
+    this.sql.transaction(() => {
+      for (const append of appends) {
+        this.sql.exec(
+          PUT_APPEND,
+          append.firstSeq,
+          append.eventCount,
+          append.byteSize,
+          append.dayCount,
+          append.appendedAtMs,
+          append.isRiding ? 1 : 0,
+          append.fingerprints,
+          append.payload,
+        );
+      }
+      this.dropEmpty(left);
+    });
+  }
+
+  seal(batch: SealedBatch, record: ShardRecord): void {
+    this.sql.transaction(() => {
+      const { fromSeq, uptoSeq, eventCount, byteSize, oldestAtMs } = batch;
+      this.sql.exec(PUT_BATCH, batch.batch, fromSeq, uptoSeq, eventCount, byteSize, oldestAtMs);
+      this.putRecord(record);
+    });
+  }
+
+  /** The payloads of a batch, in the order of their seqs. */
+  readPayloads({ fromSeq, uptoSeq }: SealedBatch): RawPayload[] {
+    return this.sql
+      .exec(GET_PAYLOADS, fromSeq, uptoSeq)
+      .toArray()
+      .map((row) => ({
+        firstSeq: numberIn(row, "first_seq"),
+        appendedAtMs: numberIn(row, "appended_at_ms"),
+        payload: bytesOf(row["payload"]),
+      }));
+  }
+
+  /** A delivered batch: its events leave, and whatever of it could not be encoded becomes dead letters. */
+  finish(change: {
+    batch: SealedBatch;
+    deadLetters: readonly Omit<DeadLetter, "letterId">[];
+    left: readonly number[];
+    record: ShardRecord;
+  }): void {
+    this.sql.transaction(() => {
+      this.sql.exec(EMPTY_APPENDS, change.batch.fromSeq, change.batch.uptoSeq);
+      this.sql.exec(DROP_BATCH, change.batch.batch);
+      for (const { event, reason, attempts, atMs } of change.deadLetters) {
+        this.sql.exec(PUT_DEAD_LETTER, event, reason, attempts, atMs);
+      }
+      this.dropEmpty(change.left);
+      this.putRecord(change.record);
+    });
+  }
+
+  private countDeadLetters(): number {
+    const [row] = this.sql.exec(COUNT_DEAD_LETTERS).toArray();
+    return row === undefined ? 0 : numberIn(row, "letters");
+  }
+
+  oldestDeadLetters(limit: number): DeadLetter[] {
+    return this.sql
+      .exec(OLDEST_DEAD_LETTERS, limit)
+      .toArray()
+      .map((row) => ({
+        letterId: numberIn(row, "letter_id"),
+        event: textIn(row, "event"),
+        reason: textIn(row, "reason"),
+        attempts: numberIn(row, "attempts"),
+        atMs: numberIn(row, "at_ms"),
+      }));
+  }
+
+  dropDeadLetters(uptoLetterId: number): void {
+    this.sql.exec(DROP_DEAD_LETTERS, uptoLetterId);
+  }
+
+  private dropEmpty(firstSeqs: readonly number[]): void {
+    for (const firstSeq of firstSeqs) this.sql.exec(DROP_APPEND, firstSeq);
+  }
+}
+
+function readAppend(row: SqlRow): StoredAppend & { fingerprints: ArrayBuffer } {
+  const { fingerprints } = row;
+  if (!(fingerprints instanceof ArrayBuffer)) throw new Error("an append row has no fingerprints");
+  return {
+    firstSeq: numberIn(row, "first_seq"),
+    eventCount: numberIn(row, "event_count"),
+    byteSize: numberIn(row, "byte_size"),
+    dayCount: numberIn(row, "day_count"),
+    appendedAtMs: numberIn(row, "appended_at_ms"),
+    isRiding: row["is_riding"] === 1,
+    fingerprints,
+  };
+}
+
+function readBatch(row: SqlRow): SealedBatch {
+  return {
+    batch: numberIn(row, "batch"),
+    fromSeq: numberIn(row, "from_seq"),
+    uptoSeq: numberIn(row, "upto_seq"),
+    eventCount: numberIn(row, "event_count"),
+    byteSize: numberIn(row, "byte_size"),
+    oldestAtMs: numberIn(row, "oldest_at_ms"),
+  };
+}
+
+function bytesOf(value: SqlRow[string] | undefined): Uint8Array {
+  if (!(value instanceof ArrayBuffer)) throw new Error("an append row has no payload");
+  return new Uint8Array(value);
+}

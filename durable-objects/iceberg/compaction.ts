@@ -1,0 +1,175 @@
+/**
+ * Rewrites small files of one day into fewer, in one commit that replaces them. Rows are moved, never
+ * changed: `(shard, seq)` and times stay as they were.
+ *
+ * Not for tables with delete files, and not for files with columns unknown here: they are left alone.
+ * Source: Iceberg spec, "Snapshots", operation `replace`.
+ */
+import type { CompactionReport } from "../../protocol/lake-call.ts";
+import type { LakeRow } from "../../protocol/lake-event.ts";
+import { jsonSizeOf } from "../row-size.ts";
+import type { LoadedTable } from "./catalog.ts";
+import type { Committer } from "./committer.ts";
+import type { DataFile } from "./data-file.ts";
+import { dayText, keyOf } from "./locations.ts";
+import { ENTRY_STATUS, type ContentFile } from "./manifest.ts";
+import type { ManifestFiles } from "./manifest-files.ts";
+import type { ObjectStore } from "./object-store.ts";
+import { decodeParquet } from "./parquet-decode.ts";
+import { encodeParquet } from "./parquet-encode.ts";
+import { TABLE_COLUMNS } from "./table-columns.ts";
+import { currentSnapshot } from "./table-metadata.ts";
+
+/** Rows and bytes of one file, as for a shard's own: what an isolate can hold. */
+const FILE_MAX_ROWS = 20_000;
+const FILE_MAX_JSON_BYTES = 8 * 1024 * 1024;
+/** A file below both is worth merging with others. */
+const SMALL_MAX_ROWS = FILE_MAX_ROWS / 2;
+const SMALL_MAX_BYTES = 1024 * 1024;
+/** New files of one run: bounds its time, its memory and what is in vain if it has to be given up. */
+const OUTPUTS_PER_RUN = 16;
+const INPUTS_PER_RUN = 1000;
+
+export interface CompactionDeps {
+  readonly committer: Committer;
+  readonly manifests: ManifestFiles;
+  readonly objects: ObjectStore;
+  readonly randomUuid: () => string;
+}
+
+interface SmallFile {
+  readonly path: string;
+  readonly day: number;
+  readonly rows: number;
+}
+
+interface Rewrite {
+  readonly removed: string[];
+  readonly added: DataFile[];
+}
+
+/** One run. @throws where storage or catalog fail: nothing has changed then but for files nobody refers to */
+export async function compact(table: LoadedTable, deps: CompactionDeps): Promise<CompactionReport> {
+  const snapshot = currentSnapshot(table.metadata);
+  const snapshotId = snapshot === undefined ? null : String(snapshot["snapshot-id"]);
+  const nothing = { ok: true, rewritten_files: 0, added_files: 0, records: 0, snapshot_id: snapshotId, reason: null };
+  if (snapshot === undefined) return { ...nothing, remaining_files: 0 };
+  const list = await deps.manifests.readList(snapshot["manifest-list"]);
+  if (list.some((manifest) => manifest.content !== "data")) {
+    return { ...nothing, ok: false, remaining_files: 0, reason: "the table has delete files, which are not ours" };
+  }
+  const small = await findSmallFiles(
+    list.map((manifest) => manifest.path),
+    deps.manifests,
+  );
+  const rewrite: Rewrite = { removed: [], added: [] };
+  for (const [day, files] of small) {
+    if (rewrite.added.length >= OUTPUTS_PER_RUN) break;
+    await rewriteDay(day, files, { ...deps, location: table.metadata.location, rewrite });
+  }
+  const remaining = [...small.values()].reduce((sum, files) => sum + files.length, 0) - rewrite.removed.length;
+  if (rewrite.added.length === 0) return { ...nothing, remaining_files: 0 };
+  const done = await deps.committer.commitExtra({ kind: "replace", ...rewrite });
+  const after = currentSnapshot(done.table.metadata);
+  const isDone = done.abandoned === undefined;
+  return {
+    ok: isDone,
+    rewritten_files: isDone ? rewrite.removed.length : 0,
+    added_files: isDone ? rewrite.added.length : 0,
+    records: done.records,
+    snapshot_id: after === undefined ? null : String(after["snapshot-id"]),
+    remaining_files: remaining,
+    reason: done.abandoned ?? null,
+  };
+}
+
+/** Small live files by day, of days that have at least two. */
+async function findSmallFiles(
+  manifestPaths: readonly string[],
+  manifests: ManifestFiles,
+): Promise<ReadonlyMap<number, readonly SmallFile[]>> {
+  const byDay = new Map<number, SmallFile[]>();
+  for (const path of manifestPaths) {
+    for (const { status, file, unknownFields } of await manifests.readEntries(path)) {
+      if (status === ENTRY_STATUS.deleted || unknownFields.length > 0) continue;
+      const small = asSmall(file);
+      if (small === undefined) continue;
+      const sameDay = byDay.get(small.day);
+      if (sameDay === undefined) byDay.set(small.day, [small]);
+      else sameDay.push(small);
+    }
+  }
+  return new Map([...byDay].filter(([, files]) => files.length > 1).toSorted(([left], [right]) => left - right));
+}
+
+function asSmall(file: ContentFile): SmallFile | undefined {
+  const [day] = file.partition;
+  const isParquet = file.format.toUpperCase() === "PARQUET";
+  if (typeof day !== "number" || !isParquet) return undefined;
+  const rows = Number(file.recordCount);
+  const isSmall = rows < SMALL_MAX_ROWS && Number(file.fileSizeBytes) < SMALL_MAX_BYTES;
+  return isSmall ? { path: file.path, day, rows } : undefined;
+}
+
+/** Reads one file after the other, and writes a new one whenever the next would not fit it any more. */
+async function rewriteDay(
+  day: number,
+  files: readonly SmallFile[],
+  run: CompactionDeps & { readonly location: string; readonly rewrite: Rewrite },
+): Promise<void> {
+  let rows: LakeRow[] = [];
+  let jsonBytes = 0;
+  let sources: string[] = [];
+  const close = async () => {
+    // A file alone gains nothing by being written again.
+    if (sources.length > 1) {
+      run.rewrite.added.push(await putMerged(rows, { day, jsonBytes, ...run }));
+      run.rewrite.removed.push(...sources);
+    }
+    rows = [];
+    jsonBytes = 0;
+    sources = [];
+  };
+  // Small ones first: they are what fills a file with the most of them gone.
+  for (const file of files.toSorted((left, right) => left.rows - right.rows)) {
+    const isFull = run.rewrite.added.length >= OUTPUTS_PER_RUN || run.rewrite.removed.length >= INPUTS_PER_RUN;
+    if (isFull) return;
+    const more = await readRows(file.path, run.objects);
+    if (more === undefined) continue;
+    const moreBytes = more.reduce((sum, row) => sum + jsonSizeOf(row), 0);
+    if (rows.length + more.length > FILE_MAX_ROWS || jsonBytes + moreBytes > FILE_MAX_JSON_BYTES) await close();
+    for (const row of more) rows.push(row);
+    jsonBytes += moreBytes;
+    sources.push(file.path);
+  }
+  await close();
+}
+
+/** @returns `undefined` for a file that is better left as it is */
+async function readRows(path: string, objects: ObjectStore): Promise<LakeRow[] | undefined> {
+  const bytes = await objects.get(keyOf(path));
+  if (bytes === undefined) throw new Error(`a data file of the table is missing: ${path}`);
+  try {
+    return await decodeParquet(bytes);
+  } catch {
+    // Columns, types or a codec of another writer: its rows cannot be written again without loss.
+    return undefined;
+  }
+}
+
+async function putMerged(
+  rows: readonly LakeRow[],
+  {
+    day,
+    jsonBytes,
+    location,
+    objects,
+    randomUuid,
+  }: CompactionDeps & { readonly day: number; readonly jsonBytes: number; readonly location: string },
+): Promise<DataFile> {
+  const path = `${location}/data/${dayText(day)}/compact-${randomUuid()}.parquet`;
+  const { bytes, recordCount, metrics } = encodeParquet(rows, TABLE_COLUMNS);
+  const outcome = await objects.putIfAbsent(keyOf(path), bytes);
+  if (outcome !== "written") throw new Error(`a new data file could not be written: ${outcome}`);
+  return { path, day, recordCount, fileSizeBytes: bytes.byteLength, jsonBytes, ...metrics };
+}

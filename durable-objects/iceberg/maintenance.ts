@@ -1,0 +1,102 @@
+/**
+ * Looks after an embedded table: small files, old snapshots, orphans. Once a day, or when asked. Another
+ * catalog does this itself.
+ */
+import type { CompactionReport, ExpiryReport } from "../../protocol/lake-call.ts";
+import type { LakeSettings } from "../../protocol/lake-settings.ts";
+import type { Catalog } from "./catalog.ts";
+import type { Committer } from "./committer.ts";
+import { compact } from "./compaction.ts";
+import type { ManifestFiles } from "./manifest-files.ts";
+import type { ObjectStore } from "./object-store.ts";
+import { sweepOrphans } from "./orphans.ts";
+import type { TableStore } from "./table-store.ts";
+
+const DAY_MS = 86_400_000;
+/** Compaction runs of one day's maintenance; what is left is the next day's. */
+const RUNS_PER_DAY = 20;
+
+export interface MaintenanceDeps {
+  readonly committer: Committer;
+  readonly catalog: Catalog;
+  readonly manifests: ManifestFiles;
+  readonly objects: ObjectStore;
+  readonly store: TableStore;
+  readonly settings: LakeSettings;
+  readonly clock: () => number;
+  readonly randomUuid: () => string;
+}
+
+const NOT_OURS = "this catalog looks after its tables itself";
+
+export class Maintenance {
+  private readonly deps: MaintenanceDeps;
+
+  constructor(deps: MaintenanceDeps) {
+    this.deps = deps;
+  }
+
+  /** When the next daily run is due; `undefined` of a table that never had a commit or is not ours to keep. */
+  dueAtMs(): number | undefined {
+    const { catalog, committer } = this.deps;
+    const { lastCommitAtMs, lastMaintenanceAtMs } = committer.record;
+    const sinceMs = lastMaintenanceAtMs ?? lastCommitAtMs;
+    // Without a commit since the last run there is nothing to look after, and nothing to wake up for.
+    const hasChanged = (lastCommitAtMs ?? 0) > (lastMaintenanceAtMs ?? -1);
+    return catalog.isEmbedded && sinceMs !== undefined && hasChanged ? sinceMs + DAY_MS : undefined;
+  }
+
+  /** Never throws: what fails today is tried again tomorrow. */
+  async runDaily(): Promise<void> {
+    for (let run = 0; run < RUNS_PER_DAY; run++) {
+      const { ok, rewritten_files: rewritten, remaining_files: remaining } = await this.compact();
+      if (!ok || rewritten === 0 || remaining === 0) break;
+    }
+    await this.expire();
+    this.deps.committer.noteMaintenance(this.deps.clock());
+  }
+
+  async compact(): Promise<CompactionReport> {
+    const nothing = { rewritten_files: 0, added_files: 0, records: 0, snapshot_id: null, remaining_files: 0 };
+    if (!this.deps.catalog.isEmbedded) return { ok: false, ...nothing, reason: NOT_OURS };
+    try {
+      return await compact(await this.deps.catalog.loadOrCreate(), this.deps);
+    } catch (error) {
+      return { ok: false, ...nothing, reason: reasonOf(error) };
+    }
+  }
+
+  /** Drops snapshots beyond the newest `keep`, then every object that nothing refers to any more. */
+  async expire(keep: number = this.deps.settings.snapshotsKept): Promise<ExpiryReport> {
+    const nothing = { expired_snapshots: 0, deleted_objects: 0, kept_young_objects: 0 };
+    const { catalog, committer, manifests, objects, store, settings, clock } = this.deps;
+    if (!catalog.isEmbedded) return { ok: false, ...nothing, reason: NOT_OURS };
+    try {
+      const before = (await catalog.loadOrCreate()).metadata.snapshots?.length ?? 0;
+      if (before > keep) await committer.commitExtra({ kind: "expire", keep });
+      const table = await catalog.loadOrCreate();
+      const { deleted, keptYoung } = await sweepOrphans(table, {
+        manifests,
+        objects,
+        clock,
+        minAgeMs: settings.orphanMinAgeMs,
+        listPending: () => [...store.listStagedPaths(), ...committer.pendingPaths(table.metadata.location)],
+        lastStagedBatch: (shard) => store.lastBatchOf(shard),
+      });
+      const expired = Math.max(0, before - (table.metadata.snapshots?.length ?? 0));
+      return {
+        ok: true,
+        expired_snapshots: expired,
+        deleted_objects: deleted,
+        kept_young_objects: keptYoung,
+        reason: null,
+      };
+    } catch (error) {
+      return { ok: false, ...nothing, reason: reasonOf(error) };
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : "storage or catalog failed";
+}

@@ -1,0 +1,28 @@
+/**
+ * A stream's telemetry on its way to the log and, batched, to the shard of its stream.
+ */
+import { readLakeSettings } from "../protocol/lake-settings.ts";
+import { shardName, shardOf } from "../protocol/shard-choice.ts";
+import { createLogSink, type TelemetrySink } from "../protocol/telemetry.ts";
+import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
+
+const logSink = createLogSink((line) => console.log(line));
+
+export function streamTelemetry(ctx: DurableObjectState, env: Env): TelemetrySink {
+  // The Worker admits no request while these have faults.
+  const { shards } = readLakeSettings({ ...env }, []);
+  // All of one stream's telemetry in one shard: one call a batch.
+  const shardIndex = shardOf(ctx.id.toString(), shards);
+  const outlet = new TelemetryOutlet({
+    send: async (events) => {
+      const shard = env.EVENT_BUFFER_DO.getByName(shardName(shardIndex));
+      return (await shard.append({ shardIndex, events, isRiding: false })).ok;
+    },
+    waitUntil: (work) => ctx.waitUntil(work),
+    sleep: async (ms) => new Promise((resolve) => void setTimeout(resolve, ms)),
+    clock: Date.now,
+    randomId: () => crypto.randomUUID(),
+    onDropped: logSink,
+  });
+  return fanOut(logSink, outlet.sink);
+}
