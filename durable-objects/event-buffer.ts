@@ -59,7 +59,7 @@ export class EventBuffer extends DurableObject<ShardEnv> {
   async append(call: AppendCall): Promise<AppendAnswer> {
     const { buffer } = this.open(call.shardIndex);
     let answer = buffer.append(call, Date.now());
-    if (!answer.ok && !call.isRiding) {
+    if (!answer.ok && !call.isRiding && !this.isBackingOff()) {
       await this.flushBriefly();
       answer = buffer.append(call, Date.now());
     }
@@ -132,6 +132,11 @@ export class EventBuffer extends DurableObject<ShardEnv> {
 
   private get table() {
     return this.env.ICEBERG_TABLE_DO.getByName(TABLE_OBJECT_NAME);
+  }
+
+  /** A flush has failed and is to be tried later: every producer trying it again would only add to the load. */
+  private isBackingOff(): boolean {
+    return (this.shard?.buffer.record.nextAttemptAtMs ?? 0) > Date.now();
   }
 
   private async flushBriefly(): Promise<void> {

@@ -20,10 +20,12 @@ import { RestCatalog } from "./iceberg/rest-catalog.ts";
 import { TABLE_COLUMNS } from "./iceberg/table-columns.ts";
 import { describeTable } from "./iceberg/table-report.ts";
 import { TableStore, type KnownShard } from "./iceberg/table-store.ts";
-import { R2ObjectStore } from "./r2-object-store.ts";
+import { R2ObjectStore, within } from "./r2-object-store.ts";
 import { sqlPort } from "./sql-port.ts";
 
 const CATALOG_TIMEOUT_MS = 30_000;
+/** Whoever asks how things are wants an answer when they are bad, too. */
+const STATUS_TIMEOUT_MS = 5_000;
 
 const logSink = createLogSink((line) => console.log(line));
 
@@ -100,7 +102,8 @@ export class IcebergTable extends DurableObject<Env> {
   async status(): Promise<TableStatus> {
     const staged = { staged_files: this.store.countStagedFiles(), record: this.committer.record };
     try {
-      return describeTable(this.settings, staged, await this.catalog.loadOrCreate());
+      const table = await within(this.catalog.loadOrCreate(), "the catalog", STATUS_TIMEOUT_MS);
+      return describeTable(this.settings, staged, table);
     } catch (error) {
       const reason = error instanceof Error ? error.message : "the catalog failed";
       return { ...describeTable(this.settings, staged, undefined), last_error: reason };

@@ -61,7 +61,8 @@ function addDevelopmentSecrets(): string[] {
     HMAC_SECRET: randomBytes(32).toString("base64url"),
     CLIENT_AUTH: "none",
     ADMIN_TOKEN: randomBytes(32).toString("base64url"),
-    INGEST_KEYS: JSON.stringify({ local: [randomBytes(24).toString("base64url")] }),
+    // Quoted, so that a shell can read the file as well.
+    INGEST_KEYS: `'${JSON.stringify({ local: [randomBytes(24).toString("base64url")] })}'`,
     ICEBERG_READ_TOKEN: randomBytes(32).toString("base64url"),
   };
   const lines = Object.entries(missing).filter(([name]) => !new RegExp(`^\\s*${name}\\s*=`, "m").test(present));

@@ -10,7 +10,6 @@ import type {
   ExpiryReport,
   ShardFlushReport,
   ShardStatus,
-  TableStatus,
 } from "../protocol/lake-call.ts";
 import type { LakeSettings } from "../protocol/lake-settings.ts";
 import { shardName, TABLE_OBJECT_NAME } from "../protocol/shard-choice.ts";
@@ -28,7 +27,13 @@ export class Lake {
 
   /** Rejects where the shard cannot be reached or broke before it answered. */
   async appendToShard(call: AppendCall): Promise<AppendAnswer> {
-    return this.shard(call.shardIndex).append(call);
+    try {
+      return await this.shard(call.shardIndex).append(call);
+    } catch (error) {
+      const name = error instanceof Error ? error.name : typeof error;
+      console.log(JSON.stringify({ event: "InternalError", shard: shardName(call.shardIndex), name }));
+      throw error;
+    }
   }
 
   /** Flushes every shard there is, all at once, and then commits what they staged. */
@@ -53,7 +58,7 @@ export class Lake {
   async status(): Promise<AdminStatus> {
     const { indexes, error } = await this.findShards();
     const shards = await Promise.all(indexes.map((index) => this.shardStatus(index)));
-    const table = this.settings.sink === "iceberg" && error === null ? await this.tableStatus() : null;
+    const table = this.settings.sink === "iceberg" && error === null ? await this.table.status() : null;
     return { sink: this.settings.sink, shards, table, table_error: error };
   }
 
@@ -108,10 +113,6 @@ export class Lake {
     } catch {
       return { ok: false, reason: "the table object cannot be reached", staged_files: 0 };
     }
-  }
-
-  private async tableStatus(): Promise<TableStatus> {
-    return this.table.status();
   }
 
   private shard(index: number) {

@@ -283,7 +283,7 @@ export class ShardBuffer {
   }
 
   private wantedAtMs(nowMs: number): number | undefined {
-    if (this.sealed.length > 0) return nowMs;
+    if (this.sealed.length > 0 || this.deadLetters > this.settings.deadLetterMax) return nowMs;
     const oldest = this.open.find((append) => !append.isRiding);
     if (oldest === undefined) return undefined;
     if (this.openEvents >= this.settings.flushEvents || this.openBytes >= BATCH_MAX_BYTES) return nowMs;

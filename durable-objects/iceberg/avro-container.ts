@@ -103,8 +103,11 @@ export interface AvroLimits {
   readonly maxValues: number;
 }
 
-/** A manifest of 20,000 files with a dozen columns each is about 12 MiB and 6 million values. */
-export const AVRO_LIMITS: AvroLimits = { maxBytes: 32 * 1024 * 1024, maxValues: 12_000_000 };
+/**
+ * A manifest of 2,000 files with a dozen columns each is 1 to 2 MiB and takes 18 MB of memory as entries.
+ * Ten times that is more than an isolate has (128 MB), so a file may be about half of it.
+ */
+const AVRO_LIMITS: AvroLimits = { maxBytes: 8 * 1024 * 1024, maxValues: 4_000_000 };
 
 /**
  * Nearly every value takes a byte or more; a null in a union or a record around others takes none of its

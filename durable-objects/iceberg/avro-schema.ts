@@ -33,7 +33,7 @@ export function isAvroRecord(value: AvroValue): value is AvroRecord {
 }
 
 const PRIMITIVES = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"] as const;
-export type AvroPrimitive = (typeof PRIMITIVES)[number];
+type AvroPrimitive = (typeof PRIMITIVES)[number];
 
 export interface AvroField {
   readonly name: string;

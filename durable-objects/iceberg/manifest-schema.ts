@@ -13,7 +13,7 @@ export function avroField(key: FieldKey, type: unknown, presence: "required" | "
 }
 
 /** Maps whose keys are not text are arrays of pairs in Avro (appendix A). */
-export function avroIntMap(keyId: number, valueId: number, valueType: string): object {
+function avroIntMap(keyId: number, valueId: number, valueType: string): object {
   return {
     type: "array",
     logicalType: "map",

@@ -181,7 +181,7 @@ function readDecimal(bytes: Uint8Array): bigint {
  *
  * @throws {Error} if the value is not of the type
  */
-export function serializePartition(type: string, value: Exclude<PartitionValue, null>): Uint8Array {
+function serializePartition(type: string, value: Exclude<PartitionValue, null>): Uint8Array {
   if (value instanceof Uint8Array) return DECIMAL_PATTERN.test(type) ? shortenDecimal(value) : value;
   if (typeof value === "string") return textEncoder.encode(value);
   if (typeof value === "boolean") return Uint8Array.of(value ? 1 : 0);

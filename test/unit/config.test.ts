@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { experimental_readRawConfig } from "wrangler";
 
+import { LAKE_NUMBER_VARIABLES } from "../../protocol/lake-settings.ts";
 import { SECRET_MIN_CHARS } from "../../protocol/variable-reading.ts";
 import { NUMBER_VARIABLES, readConfig } from "../../workers/config.ts";
 import { TEST_SECRETS } from "../fixtures/test-secrets.ts";
@@ -14,6 +15,8 @@ import { TEST_SECRETS } from "../fixtures/test-secrets.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 const { rawConfig } = experimental_readRawConfig({ config: resolve(ROOT, "wrangler.jsonc") });
 const GOOD = { ...rawConfig.vars, ...TEST_SECRETS, CLIENT_AUTH: "none" };
+
+const ALL_NUMBER_VARIABLES = { ...NUMBER_VARIABLES, ...LAKE_NUMBER_VARIABLES };
 
 function faultsOf(variables: Record<string, unknown>) {
   const reading = readConfig({ ...GOOD, ...variables });
@@ -30,7 +33,7 @@ test("production does not start without its secrets", () => {
   const reading = readConfig({ ...rawConfig.vars });
   expect(reading.ok).toBe(false);
   const variables = reading.ok ? [] : reading.faults.map(({ variable }) => variable);
-  expect(variables).toEqual(expect.arrayContaining(["SSE_RESUME_SECRET", "CLIENT_KEYS"]));
+  expect(variables).toEqual(expect.arrayContaining(["SSE_RESUME_SECRET", "CLIENT_KEYS", "ADMIN_TOKEN"]));
 });
 
 test("every fault is named at once, with variable, what was found and what is allowed", () => {
@@ -60,7 +63,7 @@ test("every fault is named at once, with variable, what was found and what is al
   for (const { found, allowed } of faults) expect([found, allowed]).not.toContain("");
 });
 
-test.each(Object.entries(NUMBER_VARIABLES))("%s is held to its bounds", (variable, { min, max, fallback }) => {
+test.each(Object.entries(ALL_NUMBER_VARIABLES))("%s is held to its bounds", (variable, { min, max, fallback }) => {
   const isFaulty = (value: unknown) => faultsOf({ [variable]: value }).some((fault) => fault.variable === variable);
   for (const value of [min - 1, max + 1, "x", {}, true, Number.NaN]) expect(isFaulty(value)).toBe(true);
   for (const value of [fallback, String(fallback), ""]) expect(isFaulty(value)).toBe(false);
@@ -144,14 +147,14 @@ test.each([
 });
 
 test("wrangler.jsonc states the defaults that the code has", () => {
-  for (const [variable, { fallback }] of Object.entries(NUMBER_VARIABLES)) {
+  for (const [variable, { fallback }] of Object.entries(ALL_NUMBER_VARIABLES)) {
     expect(rawConfig.vars, variable).toHaveProperty(variable, fallback);
   }
 });
 
 test("docs/configuration.md states every variable with default and bounds", () => {
   const rows = readFileSync(resolve(ROOT, "docs/configuration.md"), "utf8").split("\n");
-  for (const [variable, { fallback, min, max }] of Object.entries(NUMBER_VARIABLES)) {
+  for (const [variable, { fallback, min, max }] of Object.entries(ALL_NUMBER_VARIABLES)) {
     const row = rows.find((line) => line.startsWith(`| \`${variable}\` |`));
     expect(row, variable).toContain(`| ${fallback} | ${min} – ${max} |`);
   }

@@ -17,7 +17,7 @@ test.each<[string, StreamSecrets]>([
   ["the HMAC secret where the other is empty", { SSE_RESUME_SECRET: "", HMAC_SECRET: hmac }],
   ["the resume secret beside an empty previous one", { SSE_RESUME_SECRET: resume, SSE_RESUME_SECRET_PREVIOUS: "" }],
 ])("what an object signs with %s, the Worker accepts", async (_, secrets) => {
-  const reading = readConfig({ ...secrets, ROUTES, CLIENT_AUTH: "none" });
+  const reading = readConfig({ ...secrets, ADMIN_TOKEN: TEST_SECRETS.ADMIN_TOKEN, ROUTES, CLIENT_AUTH: "none" });
   if (!reading.ok) throw new Error(JSON.stringify(reading.faults));
   const { settings, resumeSecret, previousResumeSecret } = reading.config;
   const identity = {
