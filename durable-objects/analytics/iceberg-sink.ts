@@ -9,6 +9,7 @@ import { dayOf, type LakeRow } from "../../protocol/lake-event.ts";
 import type { DataFile } from "../iceberg/data-file.ts";
 import { dayText, keyOf } from "../iceberg/locations.ts";
 import type { ObjectStore } from "../iceberg/object-store.ts";
+import { decodeParquet } from "../iceberg/parquet-decode.ts";
 import { encodeParquet, findUnencodable } from "../iceberg/parquet-encode.ts";
 import { TABLE_COLUMNS } from "../iceberg/table-columns.ts";
 import { jsonSizeOf } from "../row-size.ts";
@@ -39,7 +40,7 @@ export class IcebergSink implements BatchSink {
     for (const [day, rows] of splitByDay(batch.rows)) {
       const sound = siftPoison(rows, poison);
       // One day after the other: only one file's rows and bytes are in memory at a time.
-      if (sound.length > 0) files.push(await this.putFile(batch, { location, day, rows: sound }));
+      if (sound.length > 0) files.push(await this.putFile(batch, { location, day, rows: sound, poison }));
     }
     const { shardIndex, shard, batch: number } = batch;
     if (files.length > 0) await this.deps.stage({ shardIndex, shard, batch: number, files: JSON.stringify(files) });
@@ -48,7 +49,7 @@ export class IcebergSink implements BatchSink {
 
   private async putFile(
     { shard, batch }: Batch,
-    part: { location: string; day: number; rows: readonly LakeRow[] },
+    part: { location: string; day: number; rows: readonly LakeRow[]; poison: PoisonRow[] },
   ): Promise<DataFile> {
     const path = `${part.location}/data/${dayText(part.day)}/${shard}-${batch}.parquet`;
     const { bytes, recordCount, metrics } = encodeParquet(part.rows, TABLE_COLUMNS);
@@ -64,8 +65,18 @@ export class IcebergSink implements BatchSink {
     const descriptor = found?.metadata[DESCRIPTOR];
     if (descriptor === undefined) throw new Error("a file of this batch is there without its descriptor");
     const earlier = JSON.parse(descriptor) as DataFile;
-    if (earlier.recordCount !== recordCount) throw new Error("a file of this batch holds another number of rows");
+    if (earlier.recordCount !== recordCount) await this.setAsideMissing(key, part);
     return earlier;
+  }
+
+  /** A version that could encode less than this one wrote the file: what it left out is kept apart. */
+  private async setAsideMissing(key: string, { rows, poison }: { rows: readonly LakeRow[]; poison: PoisonRow[] }) {
+    const bytes = await this.deps.objects.get(key);
+    if (bytes === undefined) throw new Error("a file of this batch has just been deleted");
+    const kept = new Set((await decodeParquet(bytes)).map(({ seq }) => seq));
+    for (const row of rows) {
+      if (!kept.has(row.seq)) poison.push({ row, reason: "not in the file that an earlier version wrote" });
+    }
   }
 }
 
