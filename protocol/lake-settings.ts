@@ -67,6 +67,11 @@ export function readLakeSettings(variables: Variables, faults: ConfigFault[]): L
     pattern: IDENTIFIER,
     allowed: "lower-case letters, digits and _",
   });
+  const sink = readChoice(variables, "ANALYTICS_SINK", ["iceberg", "pipelines"], faults);
+  if (sink === "pipelines" && variables["EVENTS_PIPELINE"] === undefined) {
+    const allowed = "a Pipelines binding, since ANALYTICS_SINK is pipelines";
+    faults.push({ variable: "EVENTS_PIPELINE", found: "nothing", allowed });
+  }
   return {
     shards: numbers.ICEBERG_SHARDS,
     flushEvents: numbers.ICEBERG_BUFFER_SIZE,
@@ -77,7 +82,7 @@ export function readLakeSettings(variables: Variables, faults: ConfigFault[]): L
     commitIntervalMs: numbers.ICEBERG_COMMIT_INTERVAL_MS,
     snapshotsKept: numbers.ICEBERG_SNAPSHOTS_KEPT,
     orphanMinAgeMs: numbers.ICEBERG_ORPHAN_MIN_AGE_SEC * MS_PER_SEC,
-    sink: readChoice(variables, "ANALYTICS_SINK", ["iceberg", "pipelines"], faults),
+    sink,
     namespace,
     table,
     catalog: readCatalog(variables, faults, { namespace, table }),

@@ -39,15 +39,25 @@ function tooLarge(maxBytes: number): IngestBodyReading {
   return { ok: false, error: { code: "body_too_large", maxBytes } };
 }
 
+/** Bytes asked for at a time: iterating brings 4 KB each, and a turn of the event loop costs more than they do. */
+const CHUNK_BYTES = 256 * 1024;
+
 /** @returns `undefined` for a body that is longer; what is left of it is not read then */
 async function readBytes(stream: BodySource["body"], maxBytes: number): Promise<Uint8Array | undefined> {
   if (stream === null) return new Uint8Array(0);
+  // A request's body is a byte stream, in the Workers runtime and under Node.
+  const reader = stream.getReader({ mode: "byob" });
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.byteLength;
-    if (size > maxBytes) return undefined;
-    chunks.push(chunk);
+  for (;;) {
+    const { value, done } = await reader.read(new Uint8Array(CHUNK_BYTES));
+    if (done) break;
+    size += value.byteLength;
+    if (size > maxBytes) {
+      await reader.cancel();
+      return undefined;
+    }
+    chunks.push(value);
   }
   const joined = new Uint8Array(size);
   let at = 0;

@@ -14,15 +14,18 @@ import { bearerOf, equalInConstantTime } from "../tenant-keys.ts";
 
 const ROOT = "/iceberg/v1";
 
-/** What this catalog can do (getConfig, `endpoints`): all of it reads. */
+/**
+ * What this catalog can do (getConfig, `endpoints`): all of it reads. With `{prefix}` as the specification's
+ * paths have it, though none is in use: clients compare the text.
+ */
 const ENDPOINTS = [
   "GET /v1/config",
-  "GET /v1/namespaces",
-  "GET /v1/namespaces/{namespace}",
-  "HEAD /v1/namespaces/{namespace}",
-  "GET /v1/namespaces/{namespace}/tables",
-  "GET /v1/namespaces/{namespace}/tables/{table}",
-  "HEAD /v1/namespaces/{namespace}/tables/{table}",
+  "GET /v1/{prefix}/namespaces",
+  "GET /v1/{prefix}/namespaces/{namespace}",
+  "HEAD /v1/{prefix}/namespaces/{namespace}",
+  "GET /v1/{prefix}/namespaces/{namespace}/tables",
+  "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}",
+  "HEAD /v1/{prefix}/namespaces/{namespace}/tables/{table}",
 ];
 
 export function mountIcebergCatalog(app: Hono<HonoEnv>, { config, lake }: Services): void {
