@@ -12,7 +12,7 @@ export function streamTelemetry(ctx: DurableObjectState, env: Env): TelemetrySin
   // The Worker admits no request while these have faults.
   const { shards } = readLakeSettings({ ...env }, []);
   // All of one stream's telemetry in one shard: one call a batch.
-  const shardIndex = shardOf(ctx.id.toString(), shards);
+  const shardIndex = shardOf([ctx.id.toString()], shards);
   const outlet = new TelemetryOutlet({
     send: async (events) => {
       const shard = env.EVENT_BUFFER_DO.getByName(shardName(shardIndex));

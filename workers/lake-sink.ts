@@ -13,7 +13,7 @@ export function createLakeSink(lake: Lake, shards: number): TelemetrySink {
   // Limited, because requests that nobody vouches for are told as well.
   return limitPerKind((record) => {
     const event = toLakeEvent(record, crypto.randomUUID());
-    const shardIndex = shardOf(event.requestId ?? event.id, shards);
+    const shardIndex = shardOf([event.requestId ?? event.id], shards);
     // One more try; then the log line is all there is of it.
     const send = () => lake.appendToShard({ shardIndex, events: [event], isRiding: false });
     waitUntil(

@@ -13,10 +13,10 @@ export interface Fingerprint {
   readonly low: number;
 }
 
-/** Fingerprints of one append, oldest window entry out first. */
+/** Fingerprints of one append, packed: as objects they would cost five times the memory. */
 interface Entry {
   readonly firstSeq: number;
-  readonly fingerprints: readonly Fingerprint[];
+  readonly packed: Float64Array;
 }
 
 export class DedupWindow {
@@ -35,17 +35,17 @@ export class DedupWindow {
 
   /** @returns first seqs of the appends that have left the window */
   add(firstSeq: number, fingerprints: readonly Fingerprint[]): number[] {
-    this.entries.push({ firstSeq, fingerprints });
+    this.entries.push({ firstSeq, packed: toPairs(fingerprints) });
     for (const { high, low } of fingerprints) this.lowByHigh.set(high, low);
     this.size += fingerprints.length;
     const left: number[] = [];
     while (this.size > this.maxEvents && this.entries.length > 1) {
       const oldest = this.entries.shift();
       if (oldest === undefined) break;
-      for (const { high, low } of oldest.fingerprints) {
+      for (const { high, low } of fromPairs(oldest.packed)) {
         if (this.lowByHigh.get(high) === low) this.lowByHigh.delete(high);
       }
-      this.size -= oldest.fingerprints.length;
+      this.size -= oldest.packed.length / 2;
       left.push(oldest.firstSeq);
     }
     return left;
@@ -59,19 +59,26 @@ export function fingerprintOf({ tenant, source, id }: LakeEvent, seed: number): 
   return { high: hash53(text, seed), low: hash53(text, Math.imul(seed ^ 0x5bd1e995, 0x9e3779b1) >>> 0) };
 }
 
-const BYTES_PER_FINGERPRINT = 16;
-
 export function packFingerprints(fingerprints: readonly Fingerprint[]): Uint8Array {
-  const packed = new Float64Array(fingerprints.length * 2);
-  for (const [at, { high, low }] of fingerprints.entries()) {
-    packed[2 * at] = high;
-    packed[2 * at + 1] = low;
-  }
-  return new Uint8Array(packed.buffer);
+  return new Uint8Array(toPairs(fingerprints).buffer);
 }
 
 export function unpackFingerprints(packed: ArrayBuffer): Fingerprint[] {
-  const numbers = new Float64Array(packed);
-  const count = packed.byteLength / BYTES_PER_FINGERPRINT;
-  return Array.from({ length: count }, (_, at) => ({ high: numbers[2 * at] ?? 0, low: numbers[2 * at + 1] ?? 0 }));
+  return fromPairs(new Float64Array(packed));
+}
+
+function toPairs(fingerprints: readonly Fingerprint[]): Float64Array<ArrayBuffer> {
+  const pairs = new Float64Array(fingerprints.length * 2);
+  for (const [at, { high, low }] of fingerprints.entries()) {
+    pairs[2 * at] = high;
+    pairs[2 * at + 1] = low;
+  }
+  return pairs;
+}
+
+function fromPairs(pairs: Float64Array): Fingerprint[] {
+  return Array.from({ length: pairs.length / 2 }, (_, at) => ({
+    high: pairs[2 * at] ?? 0,
+    low: pairs[2 * at + 1] ?? 0,
+  }));
 }

@@ -81,7 +81,7 @@ export class ShardBuffer {
       if (append.byteSize === 0) emptied.add(append.firstSeq);
       else this.count(append.eventCount, append.byteSize);
       if (append.byteSize > 0 && append.firstSeq > sealedUpto) this.addOpen(append);
-      for (const left of this.window.add(append.firstSeq, unpackFingerprints(fingerprints))) this.outlived.add(left);
+      for (const left of this.leaving(append.firstSeq, unpackFingerprints(fingerprints))) this.outlived.add(left);
       this.nextSeq = append.firstSeq + append.eventCount;
     }
     // Emptied rows that a smaller window has no use for are dropped with the next append.
@@ -156,10 +156,15 @@ export class ShardBuffer {
   }
 
   private remember(firstSeq: number, fingerprints: readonly Fingerprint[]): void {
-    for (const left of this.window.add(firstSeq, fingerprints)) {
+    for (const left of this.leaving(firstSeq, fingerprints)) {
       if (this.isBuffered(left)) this.outlived.add(left);
       else this.dueForRemoval.push(left);
     }
+  }
+
+  /** Rows that nothing has to be remembered of any more, once their events are delivered. */
+  private leaving(firstSeq: number, fingerprints: readonly Fingerprint[]): readonly number[] {
+    return fingerprints.length === 0 ? [firstSeq] : this.window.add(firstSeq, fingerprints);
   }
 
   private isBuffered(firstSeq: number): boolean {
@@ -228,9 +233,13 @@ export class ShardBuffer {
   finish(batch: SealedBatch, deadLetters: readonly Omit<DeadLetter, "letterId">[], nowMs: number): void {
     const left = [...this.outlived].filter((firstSeq) => firstSeq >= batch.fromSeq && firstSeq <= batch.uptoSeq);
     const change = { lastFlushAtMs: nowMs, lastError: undefined, attempts: 0, nextAttemptAtMs: undefined };
-    this.store.finish({ batch, deadLetters, left, record: { ...this.record, ...change } });
+    this.store.finish({ batch, deadLetters, record: { ...this.record, ...change } });
     Object.assign(this.record, change);
-    for (const firstSeq of left) this.outlived.delete(firstSeq);
+    for (const firstSeq of left) {
+      this.outlived.delete(firstSeq);
+      // With the next append, not now: the last row tells a restart how far the seqs have come. L2
+      this.dueForRemoval.push(firstSeq);
+    }
     this.sealed.shift();
     this.count(-batch.eventCount, -batch.byteSize);
     this.deadLetters += deadLetters.length;

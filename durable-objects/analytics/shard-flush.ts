@@ -48,8 +48,10 @@ export class ShardFlush {
 
   /** Flushes everything that is buffered now, whatever the backoff says. Never throws. */
   flush(): Promise<ShardFlushReport> {
+    // The next one begins a turn after the running one has ended: nobody may come between the two.
+    if (this.next !== undefined) return this.next;
     if (this.running === undefined) return this.start();
-    this.next ??= this.running.then(() => {
+    this.next = this.running.then(() => {
       this.next = undefined;
       return this.start();
     });
@@ -140,7 +142,11 @@ export class ShardFlush {
     const { buffer, clock, random, telemetry } = this.deps;
     const reason = describeFailure(error);
     const retryMs = backoffMs(buffer.record.attempts + 1, random(), BACKOFF);
-    buffer.noteFailure(reason, clock() + retryMs);
+    try {
+      buffer.noteFailure(reason, clock() + retryMs);
+    } catch {
+      // The buffer knows of it all the same; a restart without it only tries sooner.
+    }
     telemetry({
       event: "BufferFlushFailed",
       shard: buffer.record.name,

@@ -187,7 +187,6 @@ export class ShardStore {
   finish(change: {
     batch: SealedBatch;
     deadLetters: readonly Omit<DeadLetter, "letterId">[];
-    left: readonly number[];
     record: ShardRecord;
   }): void {
     this.sql.transaction(() => {
@@ -196,7 +195,6 @@ export class ShardStore {
       for (const { event, reason, attempts, atMs } of change.deadLetters) {
         this.sql.exec(PUT_DEAD_LETTER, event, reason, attempts, atMs);
       }
-      this.dropEmpty(change.left);
       this.putRecord(change.record);
     });
   }

@@ -34,6 +34,8 @@ export class RestCatalog implements Catalog {
   private readonly requests: RestRequests;
   /** Where its tables are, once the catalog has said so. */
   private root: string | undefined;
+  /** The table's making, while it is under way. */
+  private making: Promise<LoadedTable> | undefined;
 
   constructor(options: RestCatalogOptions) {
     this.options = options;
@@ -57,6 +59,12 @@ export class RestCatalog implements Catalog {
     const root = await this.findRoot();
     const found = await this.load(root);
     if (found !== undefined) return found;
+    // Calls that miss the table together make it together: catalogs answer their own races badly.
+    this.making ??= this.make(root).finally(() => (this.making = undefined));
+    return this.making;
+  }
+
+  private async make(root: string): Promise<LoadedTable> {
     await this.createNamespace(root);
     const created = await this.create(root);
     if (created !== undefined) return created;

@@ -3,13 +3,7 @@
  * in one shard, which alone can tell that they are.
  */
 import type { LakeEvent } from "../../protocol/lake-event.ts";
-
-/** Ends each part, so that no two lists of parts read the same: attributes hold no control characters. */
-const SEPARATOR = 0;
-
-/** 32-bit FNV-1a: offset basis and prime. */
-const FNV_BASIS = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
+import { shardOf } from "../../protocol/shard-choice.ts";
 
 /**
  * @param shardCount at least 1; a change of it sends the same event elsewhere, and a duplicate that
@@ -17,11 +11,7 @@ const FNV_PRIME = 0x01000193;
  * @returns the shard's index, from 0
  */
 export function chooseShard(event: Pick<LakeEvent, "tenant" | "source" | "id">, shardCount: number): number {
-  let hash = FNV_BASIS;
-  hash = mix(hash, event.tenant);
-  hash = mix(hash, event.source);
-  hash = mix(hash, event.id);
-  return spread(hash) % shardCount;
+  return shardOf([event.tenant, event.source, event.id], shardCount);
 }
 
 /** The events of each shard that gets any, in the order they came. */
@@ -37,18 +27,4 @@ export function groupByShard<T extends { readonly event: LakeEvent }>(
     else group.push(indexed);
   }
   return byShard;
-}
-
-function mix(hash: number, text: string): number {
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), FNV_PRIME);
-  return Math.imul(hash ^ SEPARATOR, FNV_PRIME);
-}
-
-/** FNV-1a leaves its low bits weak, which a remainder shows; MurmurHash3's finalizer spreads them. */
-function spread(hash: number): number {
-  let mixed = hash ^ (hash >>> 16);
-  mixed = Math.imul(mixed, 0x85ebca6b);
-  mixed ^= mixed >>> 13;
-  mixed = Math.imul(mixed, 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
 }
