@@ -6,6 +6,8 @@ import { TEST_SECRETS } from "./test/fixtures/test-secrets.ts";
 /** Servers and browsers take their time on a busy machine; what they do is not timed. */
 const BLACKBOX_TIMEOUT_MS = 60_000;
 const SLOW_TIMEOUT_MS = 300_000;
+/** The first run installs the engines. */
+const INTEROP_TIMEOUT_MS = 900_000;
 
 export default defineConfig({
   test: {
@@ -44,6 +46,16 @@ export default defineConfig({
           testTimeout: SLOW_TIMEOUT_MS,
           hookTimeout: SLOW_TIMEOUT_MS,
           // One at a time: these measure memory and kill servers.
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "interop",
+          include: ["test/interop/**/*.test.ts"],
+          globalSetup: ["test/fixtures/build-bundle.ts"],
+          testTimeout: INTEROP_TIMEOUT_MS,
+          hookTimeout: INTEROP_TIMEOUT_MS,
           fileParallelism: false,
         },
       },

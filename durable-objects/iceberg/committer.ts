@@ -122,14 +122,14 @@ export class Committer {
     let table: LoadedTable | undefined;
     const { store } = this.deps;
     try {
-      table = (await this.finishPending())?.table;
-      while (this.beginAppend()) {
-        const pending = store.pendingCommit();
-        if (pending === undefined) break;
-        const done = await this.runOne(pending);
+      let done = await this.finishPending();
+      while (done !== undefined || this.beginAppend()) {
+        done ??= await this.finishPending();
+        if (done === undefined) break;
         committedFiles += done.files;
         committedRecords += done.records;
         ({ table } = done);
+        done = undefined;
       }
       table ??= await this.deps.catalog.loadOrCreate();
     } catch (error) {
@@ -272,7 +272,11 @@ export class Committer {
     this.record.attempts++;
     this.record.lastError = reason;
     this.record.nextAttemptAtMs = clock() + Math.max(waitMs, backoffMs(this.record.attempts, random(), ALARM_BACKOFF));
-    store.putRecord(this.record);
+    try {
+      store.putRecord(this.record);
+    } catch {
+      // Kept in memory; a restart without it only tries sooner.
+    }
     telemetry({ event: "IcebergCommitFailed", reason, attempts: this.record.attempts });
     return reason;
   }

@@ -89,6 +89,21 @@ describe("finding or making the table", () => {
     ]);
   });
 
+  test("calls that miss it together make it once", async () => {
+    const { catalog, server } = await start();
+    const tables = await Promise.all([catalog.loadOrCreate(), catalog.loadOrCreate(), catalog.loadOrCreate()]);
+    expect(new Set(tables.map(({ metadata }) => metadata["table-uuid"])).size).toBe(1);
+    expect(server.calls.filter(({ operation }) => operation === "create-namespace")).toHaveLength(2);
+    expect(server.calls.filter(({ operation }) => operation === "create-table")).toHaveLength(1);
+  });
+
+  test("a making that failed is tried again", async () => {
+    const { catalog, server } = await start();
+    server.fail("create-namespace", { how: { status: 500 } });
+    await expect(catalog.loadOrCreate()).rejects.toThrow("making the namespace: status 500");
+    await expect(catalog.loadOrCreate()).resolves.toBeDefined();
+  });
+
   test("ids beyond 2^53 are exact, and foreign members kept", async () => {
     const { catalog, server } = await start();
     await catalog.loadOrCreate();
