@@ -65,6 +65,9 @@ export class EventBuffer extends DurableObject<ShardEnv> {
     }
     this.noteFill();
     this.ctx.waitUntil(this.afterAppend());
+    // Before the answer, and in one write with the events: a crash would leave them to lie until somebody
+    // calls. Not at once: a flush that is due begins by itself.
+    await this.arm(this.settings.flushAgeMs);
     return answer;
   }
 
@@ -200,16 +203,23 @@ export class EventBuffer extends DurableObject<ShardEnv> {
     if (this.ownEvents.length === 0 || this.shard === undefined) return;
     const events = this.ownEvents.map((record) => toLakeEvent(record, crypto.randomUUID()));
     this.ownEvents = [];
-    // Riding along with the next flush that something else causes; what does not fit is in the log.
-    this.shard.buffer.append({ events, isRiding: true }, Date.now());
+    try {
+      // Riding along with the next flush that something else causes; what does not fit is in the log.
+      this.shard.buffer.append({ events, isRiding: true }, Date.now());
+    } catch {
+      // Nor does what storage refuses hold up the report of a flush, or its next alarm.
+    }
   }
 
-  private async arm(): Promise<void> {
+  /** @param overdueMs how long a flush may go on that is due now */
+  private async arm(overdueMs = 0): Promise<void> {
     if (this.shard === undefined) return;
     const { buffer } = this.shard;
     const nowMs = Date.now();
+    const flushAtMs = buffer.flushDueAtMs(nowMs);
+    const isOverdue = flushAtMs !== undefined && flushAtMs <= nowMs;
     const registerAtMs =
       buffer.record.isRegistered || this.settings.sink !== "iceberg" ? undefined : nowMs + this.settings.flushAgeMs;
-    await this.alarms.arm({ flush: buffer.flushDueAtMs(nowMs), register: registerAtMs });
+    await this.alarms.arm({ flush: isOverdue ? nowMs + overdueMs : flushAtMs, register: registerAtMs });
   }
 }

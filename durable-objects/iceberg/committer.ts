@@ -122,14 +122,16 @@ export class Committer {
     let table: LoadedTable | undefined;
     const { store } = this.deps;
     try {
-      let done = await this.finishPending();
-      while (done !== undefined || this.beginAppend()) {
-        done ??= await this.finishPending();
-        if (done === undefined) break;
-        committedFiles += done.files;
-        committedRecords += done.records;
+      // What an earlier run has left comes first.
+      while (store.pendingCommit() !== undefined || this.beginAppend()) {
+        const pending = store.pendingCommit();
+        if (pending === undefined) break;
+        const done = await this.runOne(pending);
+        if (pending.kind === "append") {
+          committedFiles += done.files;
+          committedRecords += done.records;
+        }
         ({ table } = done);
-        done = undefined;
       }
       table ??= await this.deps.catalog.loadOrCreate();
     } catch (error) {

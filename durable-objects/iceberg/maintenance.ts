@@ -72,16 +72,21 @@ export class Maintenance {
     const { catalog, committer, manifests, objects, store, settings, clock } = this.deps;
     if (!catalog.isEmbedded) return { ok: false, ...nothing, reason: NOT_OURS };
     try {
-      const before = (await catalog.loadOrCreate()).metadata.snapshots?.length ?? 0;
+      const { location, snapshots = [] } = (await catalog.loadOrCreate()).metadata;
+      const before = snapshots.length;
       if (before > keep) await committer.commitExtra({ kind: "expire", keep });
+      const listPending = () => [...store.listStagedPaths(), ...committer.pendingPaths(location)];
+      // Before the table is read: what is committed from here on is neither in that table nor pending any more.
+      const pending = listPending();
+      const lastBatches = new Map(store.listShards().map(({ shard }) => [shard, store.lastBatchOf(shard)]));
       const table = await catalog.loadOrCreate();
       const { deleted, keptYoung } = await sweepOrphans(table, {
         manifests,
         objects,
         clock,
         minAgeMs: settings.orphanMinAgeMs,
-        listPending: () => [...store.listStagedPaths(), ...committer.pendingPaths(table.metadata.location)],
-        lastStagedBatch: (shard) => store.lastBatchOf(shard),
+        listPending: () => [...pending, ...listPending()],
+        lastStagedBatch: (shard) => lastBatches.get(shard),
       });
       const expired = Math.max(0, before - (table.metadata.snapshots?.length ?? 0));
       return {

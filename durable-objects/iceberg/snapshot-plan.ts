@@ -157,7 +157,7 @@ async function planSnapshot(context: PlanContext, planned: NewSnapshot): Promise
     { action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": snapshotId },
   ];
   // One fewer than are kept: the new one is among them.
-  if (snapshotsKept !== undefined) updates.push(...expireBeyond(metadata, snapshotsKept - 1));
+  if (snapshotsKept !== undefined) updates.push(...expireBeyond(withoutMain(metadata), snapshotsKept - 1));
   return { kind: "snapshot", change: { requirements: requirementsOf(metadata), updates } };
 }
 
@@ -181,6 +181,12 @@ function expireBeyond(metadata: TableMetadata, keep: number): TableUpdate[] {
     .map((snapshot) => snapshot["snapshot-id"])
     .filter((id) => !isHeld(id));
   return expired.length === 0 ? [] : [{ action: "remove-snapshots", "snapshot-ids": expired }];
+}
+
+/** As it is once the main branch has moved on: what it was at is held by other branches and tags alone. */
+function withoutMain(metadata: TableMetadata): TableMetadata {
+  const { main: _, ...refs } = metadata.refs ?? {};
+  return { ...metadata, refs, "current-snapshot-id": null };
 }
 
 /** Totals by the manifest list, which is there whatever a foreign writer's summary says. */
