@@ -169,7 +169,8 @@ export class EventBuffer extends DurableObject<ShardEnv> {
     const { buffer } = this.shard;
     if (buffer.record.isRegistered) return;
     try {
-      await this.table.register({ shard: buffer.record.name, index: buffer.record.index });
+      const known = { shard: buffer.record.name, index: buffer.record.index };
+      await within(this.table.register(known), "the table object", STAGE_TIMEOUT_MS);
       buffer.noteRegistered();
     } catch {
       // Tried again with the next append; and staging a batch registers, too.
@@ -205,7 +206,7 @@ export class EventBuffer extends DurableObject<ShardEnv> {
     this.ownEvents = [];
     try {
       // Riding along with the next flush that something else causes; what does not fit is in the log.
-      this.shard.buffer.append({ events, isRiding: true }, Date.now());
+      this.shard.buffer.appendOwn(events, Date.now());
     } catch {
       // Nor does what storage refuses hold up the report of a flush, or its next alarm.
     }

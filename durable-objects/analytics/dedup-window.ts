@@ -24,9 +24,11 @@ export class DedupWindow {
   private readonly entries: Entry[] = [];
   private size = 0;
   private readonly maxEvents: number;
+  private readonly maxAppends: number;
 
-  constructor(maxEvents: number) {
+  constructor(maxEvents: number, maxAppends = Number.POSITIVE_INFINITY) {
     this.maxEvents = maxEvents;
+    this.maxAppends = maxAppends;
   }
 
   has({ high, low }: Fingerprint): boolean {
@@ -39,7 +41,7 @@ export class DedupWindow {
     for (const { high, low } of fingerprints) this.lowByHigh.set(high, low);
     this.size += fingerprints.length;
     const left: number[] = [];
-    while (this.size > this.maxEvents && this.entries.length > 1) {
+    while ((this.size > this.maxEvents || this.entries.length > this.maxAppends) && this.entries.length > 1) {
       const oldest = this.entries.shift();
       if (oldest === undefined) break;
       for (const { high, low } of fromPairs(oldest.packed)) {

@@ -17,6 +17,8 @@ import type { DeadLetter, NewAppend, SealedBatch, ShardRecord, ShardStore, Store
 
 /** Events whose fingerprints a shard remembers. About 80 bytes of memory each. */
 export const DEDUP_WINDOW_EVENTS = 50_000;
+/** Rows kept for their fingerprints: all of them are read when the object starts. */
+export const DEDUP_WINDOW_ROWS = 10_000;
 
 /** Most rows and bytes of one batch, for the 128 MB that objects of an isolate share. */
 export const BATCH_MAX_EVENTS = 20_000;
@@ -32,7 +34,7 @@ export class ShardBuffer {
   readonly record: ShardRecord;
   private readonly store: ShardStore;
   private readonly settings: LakeSettings;
-  private readonly window = new DedupWindow(DEDUP_WINDOW_EVENTS);
+  private readonly window = new DedupWindow(DEDUP_WINDOW_EVENTS, DEDUP_WINDOW_ROWS);
   /** Appends that have left the window but not the buffer: their rows go with their batch. */
   private readonly outlived = new Set<number>();
   private open: StoredAppend[] = [];
@@ -93,7 +95,7 @@ export class ShardBuffer {
 
   /** Takes all events that are new, or none where they do not fit. L1 */
   append(call: Pick<AppendCall, "events" | "isRiding">, nowMs: number): AppendAnswer {
-    const { fresh, fingerprints, duplicates } = this.sift(call);
+    const { fresh, fingerprints, duplicates } = this.sift(call.events);
     if (fresh.length === 0) return { ok: true, accepted: 0, duplicates };
     if (!this.hasRoomFor(fresh)) {
       const waitMs = Math.max(0, (this.record.nextAttemptAtMs ?? 0) - nowMs);
@@ -103,10 +105,26 @@ export class ShardBuffer {
         retryAfterSec: Math.max(RETRY_AFTER_FULL_SEC, Math.ceil(waitMs / 1000)),
       };
     }
+    this.write({ events: fresh, fingerprints, isRiding: call.isRiding }, nowMs);
+    return { ok: true, accepted: fresh.length, duplicates };
+  }
+
+  /**
+   * The shard's telemetry about itself, which rides along. Nobody sends it twice, so nothing of it has to be
+   * remembered; what does not fit is not taken.
+   */
+  appendOwn(events: readonly LakeEvent[], nowMs: number): void {
+    if (this.hasRoomFor(events)) this.write({ events, fingerprints: [], isRiding: true }, nowMs);
+  }
+
+  private write(
+    taken: { events: readonly LakeEvent[]; fingerprints: readonly Fingerprint[]; isRiding: boolean },
+    nowMs: number,
+  ): void {
     const appends: NewAppend[] = [];
     let firstSeq = this.nextSeq;
     let at = 0;
-    for (const events of splitIntoRows(fresh)) {
+    for (const events of splitIntoRows(taken.events)) {
       const payload = encodePayload(events);
       appends.push({
         firstSeq,
@@ -114,8 +132,8 @@ export class ShardBuffer {
         byteSize: payload.byteLength,
         dayCount: new Set(events.map((event) => dayOf(event.timeUs))).size,
         appendedAtMs: nowMs,
-        isRiding: call.isRiding,
-        fingerprints: packFingerprints(fingerprints.slice(at, at + events.length)),
+        isRiding: taken.isRiding,
+        fingerprints: packFingerprints(taken.fingerprints.slice(at, at + events.length)),
         payload,
       });
       firstSeq += events.length;
@@ -129,18 +147,16 @@ export class ShardBuffer {
     for (const { payload: _, fingerprints: __, ...append } of appends) {
       this.addOpen(append);
       this.count(append.eventCount, append.byteSize);
-      this.remember(append.firstSeq, fingerprints.slice(at, at + append.eventCount));
+      this.remember(append.firstSeq, taken.fingerprints.slice(at, at + append.eventCount));
       at += append.eventCount;
     }
-    return { ok: true, accepted: fresh.length, duplicates };
   }
 
-  /** Which of the call's events have not been taken before, in the window or earlier in the call. */
-  private sift({ events, isRiding }: Pick<AppendCall, "events" | "isRiding">) {
+  /** Which of the events have not been taken before, in the window or earlier in the call. */
+  private sift(events: readonly LakeEvent[]) {
     const fresh: LakeEvent[] = [];
     const fingerprints: Fingerprint[] = [];
     const duplicates: number[] = [];
-    if (isRiding) return { fresh: [...events], fingerprints, duplicates };
     const inCall = new Map<number, number>();
     for (const [at, event] of events.entries()) {
       const fingerprint = fingerprintOf(event, this.record.dedupSeed);
