@@ -11,7 +11,7 @@
 import type { AppendAnswer, AppendCall, ShardStatus } from "../../protocol/lake-call.ts";
 import { dayOf, MICROS_PER_MS, type LakeEvent } from "../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../protocol/lake-settings.ts";
-import { encodePayload, splitIntoRows } from "./append-payload.ts";
+import { encodePayload, sizeInChars, splitIntoRows } from "./append-payload.ts";
 import { DedupWindow, fingerprintOf, packFingerprints, unpackFingerprints, type Fingerprint } from "./dedup-window.ts";
 import type { DeadLetter, NewAppend, SealedBatch, ShardRecord, ShardStore, StoredAppend } from "./shard-store.ts";
 
@@ -190,10 +190,7 @@ export class ShardBuffer {
 
   private hasRoomFor(events: readonly LakeEvent[]): boolean {
     if (this.events + events.length > this.settings.shardMaxEvents) return false;
-    const chars = events.reduce(
-      (sum, { data, extensions }) => sum + (data?.length ?? 0) + (extensions?.length ?? 0),
-      0,
-    );
+    const chars = events.reduce((sum, event) => sum + sizeInChars(event), 0);
     // By the most the text can take: refusing a little early is harmless, a row too many is not.
     const isClose = this.bytes + chars * BYTES_PER_CHAR_MAX > this.settings.shardMaxBytes;
     return !isClose || this.bytes + encodePayload(events).byteLength <= this.settings.shardMaxBytes;

@@ -40,4 +40,6 @@ export interface Catalog {
   loadOrCreate(): Promise<LoadedTable>;
   /** @param idempotencyKey the same for every attempt at one commit, a UUID */
   commit(base: LoadedTable, change: TableChange, idempotencyKey: string): Promise<CommitOutcome>;
+  /** Before old metadata is deleted: brings up to date whatever leads to the newest. @throws where it cannot */
+  prepareSweep?(): Promise<void>;
 }

@@ -13,6 +13,7 @@ import { sweepOrphans } from "./orphans.ts";
 import type { TableStore } from "./table-store.ts";
 
 const DAY_MS = 86_400_000;
+const RETRY_MS = 3_600_000;
 /** Compaction runs of one day's maintenance; what is left is the next day's. */
 const RUNS_PER_DAY = 20;
 
@@ -31,6 +32,7 @@ const NOT_OURS = "this catalog looks after its tables itself";
 
 export class Maintenance {
   private readonly deps: MaintenanceDeps;
+  private retryAtMs = 0;
 
   constructor(deps: MaintenanceDeps) {
     this.deps = deps;
@@ -43,17 +45,20 @@ export class Maintenance {
     const sinceMs = lastMaintenanceAtMs ?? lastCommitAtMs;
     // Without a commit since the last run there is nothing to look after, and nothing to wake up for.
     const hasChanged = (lastCommitAtMs ?? 0) > (lastMaintenanceAtMs ?? -1);
-    return catalog.isEmbedded && sinceMs !== undefined && hasChanged ? sinceMs + DAY_MS : undefined;
+    const isDue = catalog.isEmbedded && sinceMs !== undefined && hasChanged;
+    return isDue ? Math.max(sinceMs + DAY_MS, this.retryAtMs) : undefined;
   }
 
-  /** Never throws: what fails today is tried again tomorrow. */
+  /** Never throws: what fails is tried again in an hour. */
   async runDaily(): Promise<void> {
     for (let run = 0; run < RUNS_PER_DAY; run++) {
       const { ok, rewritten_files: rewritten, remaining_files: remaining } = await this.compact();
       if (!ok || rewritten === 0 || remaining === 0) break;
     }
-    await this.expire();
-    this.deps.committer.noteMaintenance(this.deps.clock());
+    const { ok } = await this.expire();
+    const nowMs = this.deps.clock();
+    if (ok) this.deps.committer.noteMaintenance(nowMs);
+    else this.retryAtMs = nowMs + RETRY_MS;
   }
 
   async compact(): Promise<CompactionReport> {
@@ -79,6 +84,7 @@ export class Maintenance {
       // Before the table is read: what is committed from here on is neither in that table nor pending any more.
       const pending = listPending();
       const lastBatches = new Map(store.listShards().map(({ shard }) => [shard, store.lastBatchOf(shard)]));
+      await catalog.prepareSweep?.();
       const table = await catalog.loadOrCreate();
       const { deleted, keptYoung } = await sweepOrphans(table, {
         manifests,

@@ -87,6 +87,15 @@ export class R2Catalog implements Catalog {
     return this.write(version + 1, applied.metadata);
   }
 
+  /**
+   * A hint that lags behind what has been deleted would lead to an old version with nothing after it, and
+   * the next commit would go beside the table.
+   */
+  async prepareSweep(): Promise<void> {
+    await this.load();
+    if (this.newest !== undefined) await this.putHint(this.newest.version);
+  }
+
   private async create(): Promise<LoadedTable> {
     const { location, columns, clock, randomUuid } = this.deps;
     const outcome = await this.write(1, createMetadata({ uuid: randomUuid(), location, columns, nowMs: clock() }));
@@ -147,10 +156,14 @@ export class R2Catalog implements Catalog {
 
   private async writeHint(version: number): Promise<void> {
     try {
-      await this.deps.objects.put(this.hintKey, new TextEncoder().encode(String(version)));
+      await this.putHint(version);
     } catch {
       // The commit stands without it; the next one writes it anew.
     }
+  }
+
+  private async putHint(version: number): Promise<void> {
+    await this.deps.objects.put(this.hintKey, new TextEncoder().encode(String(version)));
   }
 
   private keyOfVersion(version: number): string {

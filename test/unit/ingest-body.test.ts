@@ -80,6 +80,7 @@ test("reading stops at the limit, and a length that is announced is believed bef
   const endless = () =>
     new ReadableStream<Uint8Array<ArrayBuffer>>(
       {
+        type: "bytes",
         pull: (controller) => {
           pulled++;
           controller.enqueue(new Uint8Array(100));

@@ -161,10 +161,10 @@ describe("L3 when a flush is due", () => {
     expect(byCount.buffer.flushDueAtMs(START_MS + 5)).toBe(START_MS + 5);
 
     const byBytes = makeShard({ settings: { flushEvents: 1000, flushAgeMs: AGE_MS } });
-    const large = () => eventsOf(8, { data: `"${"x".repeat(1_000_000)}"` });
-    byBytes.append(large());
+    const data = `"${"x".repeat(1_000_000)}"`;
+    byBytes.append(eventsOf(8, { data }));
     expect(byBytes.buffer.flushDueAtMs(START_MS)).toBe(START_MS + AGE_MS);
-    byBytes.append(large());
+    byBytes.append(eventsOf(8, { data }));
     expect(byBytes.buffer.flushDueAtMs(START_MS)).toBe(START_MS);
   });
 
@@ -218,6 +218,14 @@ describe("a full shard", () => {
     expect(shard.append([wide])).toMatchObject({ ok: false });
     expect(shard.append([eventOf({ data: `"${"x".repeat(100)}"` })])).toMatchObject({ ok: true });
     expect(shard.buffer.fillRate).toBeLessThanOrEqual(1);
+  });
+
+  it("counts every part of an event, not only what is longest as a rule", () => {
+    const shard = makeShard({ settings: { shardMaxBytes: 1000 } });
+    const long = "x".repeat(1000);
+    for (const part of ["id", "source", "type", "subject", "requestId", "data", "extensions"]) {
+      expect(shard.append([eventOf({ [part]: long })])).toMatchObject({ ok: false });
+    }
   });
 });
 
@@ -294,8 +302,8 @@ describe("duplicates", () => {
     for (let events = 18_000; events <= DEDUP_WINDOW_EVENTS; events += 8000) shard.append(eventsOf(8000));
     deliverAll(shard);
     const again = shard.restart();
-    expect(again.append([...younger.slice(-2)])).toMatchObject({ accepted: 0 });
-    expect(again.append([...oldest.slice(0, 2)])).toMatchObject({ accepted: 2 });
+    expect(again.append(younger.slice(-2))).toMatchObject({ accepted: 0 });
+    expect(again.append(oldest.slice(0, 2))).toMatchObject({ accepted: 2 });
     // The row they were in is gone from storage as well.
     expect(again.store.load()?.appends[0]?.firstSeq).toBeGreaterThan(1);
   });

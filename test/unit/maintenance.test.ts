@@ -1,0 +1,168 @@
+/**
+ * When a table is looked after, and what a day's run does.
+ */
+import { describe, expect, it } from "vitest";
+
+import { Maintenance } from "../../durable-objects/iceberg/maintenance.ts";
+import { describeTable } from "../../durable-objects/iceberg/table-report.ts";
+import { currentSnapshot } from "../../durable-objects/iceberg/table-metadata.ts";
+import { DAY_MS, eventsOf, LOCATION, makeTable, nextUuid, settingsOf, START_MS } from "../fixtures/lake-parts.ts";
+import type { TableParts } from "../fixtures/lake-parts.ts";
+
+async function commitOne(table: TableParts, batch: number): Promise<void> {
+  await table.stageRows(batch, eventsOf(1));
+  await table.committer.commit();
+}
+
+describe("a day's run", () => {
+  it("is due a day after the first commit, then a day after the last run, if anything was committed since", async () => {
+    const table = makeTable();
+    expect(table.maintenance.dueAtMs()).toBeUndefined();
+    await commitOne(table, 1);
+    expect(table.maintenance.dueAtMs()).toBe(START_MS + DAY_MS);
+    table.clock.nowMs += DAY_MS;
+    await table.maintenance.runDaily();
+    // Its own commits do not count.
+    expect(table.maintenance.dueAtMs()).toBeUndefined();
+    table.clock.nowMs += 3 * DAY_MS;
+    await commitOne(table, 2);
+    expect(table.maintenance.dueAtMs()).toBe(START_MS + 2 * DAY_MS);
+    expect(table.restart().maintenance.dueAtMs()).toBe(START_MS + 2 * DAY_MS);
+  });
+
+  it("merges small files, drops snapshots beyond the setting, and sweeps", async () => {
+    const table = makeTable({ settings: { snapshotsKept: 4 } });
+    for (let batch = 1; batch <= 6; batch++) await commitOne(table, batch);
+    table.objects.plant("warehouse/spillway/events/data/2026-11-21/compact-lost.parquet", "x");
+    table.clock.nowMs += 2 * DAY_MS;
+    await table.maintenance.runDaily();
+    const { metadata } = await table.catalog.loadOrCreate();
+    expect(metadata.snapshots).toHaveLength(4);
+    expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "1", "total-records": "6" });
+    expect(table.objects.keys(/compact-lost/)).toEqual([]);
+    expect(await table.readKeys()).toHaveLength(6);
+    // Nothing is left to do the next time.
+    const before = table.objects.keys();
+    await table.maintenance.runDaily();
+    expect(table.objects.keys()).toEqual(before);
+  });
+
+  it("runs as often as there are files to merge, up to its bound", async () => {
+    const table = makeTable();
+    // Twenty days of two files each: more new files than one run makes.
+    for (let batch = 1; batch <= 2; batch++) {
+      const events = Array.from({ length: 20 }, (_, day) => eventsOf(1, { timeUs: (START_MS - day * DAY_MS) * 1000 }));
+      await table.stageRows(batch, events.flat());
+    }
+    await table.committer.commit();
+    expect(await table.maintenance.compact()).toMatchObject({
+      rewritten_files: 32,
+      added_files: 16,
+      remaining_files: 8,
+    });
+    await table.maintenance.runDaily();
+    const { metadata } = await table.catalog.loadOrCreate();
+    expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "20", "total-records": "40" });
+    expect(await table.readKeys()).toHaveLength(40);
+  });
+
+  it("never throws, and is tried again in an hour, without another commit", async () => {
+    const table = makeTable();
+    await commitOne(table, 1);
+    table.clock.nowMs += DAY_MS;
+    for (const operation of ["get", "head", "list"] as const) table.objects.fail(operation, /./, { times: 999 });
+    const { maintenance, clock } = table.restart();
+    await maintenance.runDaily();
+    expect(maintenance.dueAtMs()).toBe(clock.nowMs + 3_600_000);
+    table.objects.heal();
+    clock.nowMs += 3_600_000;
+    await maintenance.runDaily();
+    expect(maintenance.dueAtMs()).toBeUndefined();
+  });
+
+  it("deletes nothing where the hint to the newest metadata cannot be brought up to date", async () => {
+    const table = makeTable();
+    for (let batch = 1; batch <= 30; batch++) await commitOne(table, batch);
+    table.objects.plant("warehouse/spillway/events/metadata/version-hint.text", "2");
+    table.clock.nowMs += 2 * DAY_MS;
+    table.objects.fail("put", /version-hint/, { times: 999 });
+    expect(await table.maintenance.expire()).toMatchObject({ ok: false, deleted_objects: 0 });
+    expect(table.objects.keys(/\/v2\.metadata/)).toHaveLength(1);
+    table.objects.heal();
+    expect(await table.maintenance.expire()).toMatchObject({ ok: true });
+    expect(table.objects.keys(/\/v2\.metadata/)).toEqual([]);
+    expect(Number(table.objects.text("warehouse/spillway/events/metadata/version-hint.text"))).toBeGreaterThan(30);
+  });
+
+  it("leaves the table of another catalog alone", async () => {
+    const table = makeTable();
+    await commitOne(table, 1);
+    const maintenance = new Maintenance({
+      committer: table.committer,
+      catalog: {
+        isEmbedded: false,
+        loadOrCreate: () => table.catalog.loadOrCreate(),
+        commit: (base, change) => table.catalog.commit(base, change),
+      },
+      manifests: table.manifests,
+      objects: table.objects,
+      store: table.store,
+      settings: settingsOf(),
+      clock: table.clock.read,
+      randomUuid: nextUuid,
+    });
+    expect(maintenance.dueAtMs()).toBeUndefined();
+    const reason = "this catalog looks after its tables itself";
+    expect(await maintenance.compact()).toMatchObject({ ok: false, reason });
+    expect(await maintenance.expire()).toMatchObject({ ok: false, reason });
+    expect(table.objects.countCalls("delete", /./)).toBe(0);
+  });
+});
+
+describe("the table's state", () => {
+  it("is told in full of a table with rows", async () => {
+    const table = makeTable();
+    await table.stageRows(1, eventsOf(3));
+    await table.committer.commit();
+    const loaded = await table.catalog.loadOrCreate();
+    const staged = { staged_files: table.store.countStagedFiles(), record: table.committer.record };
+    expect(describeTable(settingsOf(), staged, loaded)).toEqual({
+      table: "spillway.events",
+      catalog: "r2",
+      location: LOCATION,
+      metadata_location: `${LOCATION}/metadata/v2.metadata.json`,
+      snapshot_id: String(currentSnapshot(loaded.metadata)?.["snapshot-id"]),
+      snapshots: 1,
+      files: 1,
+      rows: 3,
+      staged_files: 0,
+      last_commit_at: new Date(START_MS).toISOString(),
+      last_error: null,
+      next_attempt_at: null,
+    });
+  });
+
+  it("has no files of an empty table, and knows none of one it cannot read", async () => {
+    const table = makeTable();
+    const staged = { staged_files: 2, record: table.committer.record };
+    const loaded = await table.catalog.loadOrCreate();
+    expect(describeTable(settingsOf(), staged, loaded)).toMatchObject({ files: 0, rows: 0, snapshot_id: null });
+    expect(describeTable(settingsOf(), staged, undefined)).toMatchObject({
+      files: null,
+      rows: null,
+      location: null,
+      snapshots: 0,
+      staged_files: 2,
+    });
+  });
+
+  it("claims no totals where another writer's snapshot has none", async () => {
+    const table = makeTable();
+    await commitOne(table, 1);
+    const loaded = await table.catalog.loadOrCreate();
+    const snapshots = loaded.metadata.snapshots?.map((snapshot) => ({ ...snapshot, summary: { operation: "append" } }));
+    const foreign = { ...loaded, metadata: { ...loaded.metadata, ...(snapshots && { snapshots }) } };
+    const staged = { staged_files: 0, record: table.committer.record };
+    expect(describeTable(settingsOf(), staged, foreign)).toMatchObject({ files: null, rows: null, snapshots: 1 });
+  });
+});
