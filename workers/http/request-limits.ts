@@ -3,6 +3,7 @@
  */
 import type { SpillwayError } from "../../protocol/errors.ts";
 import { HEADERS_MAX_CHARS, URL_MAX_CHARS } from "../../protocol/limits.ts";
+import { readBytes } from "./body-bytes.ts";
 
 /** @returns the limit a request breaks by its URL or headers, or `undefined` */
 export function checkRequestSize(request: Request): SpillwayError | undefined {
@@ -18,31 +19,13 @@ export type BodyReading =
 
 /** Reads a body up to `maxBytes`, and stops reading beyond. A missing or empty body is `undefined`. */
 export async function readBody(request: Request, maxBytes: number): Promise<BodyReading> {
-  const tooLarge = { ok: false, error: { code: "body_too_large", maxBytes } } as const;
   const encoding = request.headers.get("content-encoding");
   if (encoding !== null && encoding.toLowerCase() !== "identity") {
     // The limit and the idempotency check are over plain bytes; compressed ones would slip both.
     const detail = `Content-Encoding ${JSON.stringify(encoding)} is not accepted; send the body uncompressed.`;
     return { ok: false, error: { code: "unsupported_media_type", detail } };
   }
-  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return tooLarge;
-  if (request.body === null) return { ok: true, body: undefined };
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of request.body) {
-    size += chunk.byteLength;
-    if (size > maxBytes) return tooLarge;
-    chunks.push(chunk);
-  }
-  return { ok: true, body: size === 0 ? undefined : concat(chunks, size) };
-}
-
-function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  const joined = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    joined.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return joined;
+  const body = await readBytes(request, maxBytes);
+  if (body === undefined) return { ok: false, error: { code: "body_too_large", maxBytes } };
+  return { ok: true, body: body.byteLength === 0 ? undefined : body };
 }
