@@ -9,6 +9,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 
+import { measureLakeCommits } from "./cases/lake-commits.ts";
+import { measureLakeEncode } from "./cases/lake-encode.ts";
+import { measureLakeIngest } from "./cases/lake-ingest.ts";
 import { measureLatency } from "./cases/latency.ts";
 import { measureManyReaders } from "./cases/many-readers.ts";
 import { measureOneReader } from "./cases/one-reader.ts";
@@ -48,13 +51,16 @@ async function run({ cases, plan }: Options): Promise<Report> {
   const loadBefore = load();
   note("bundling");
   await lab.open();
-  const ifAsked = async <T>(name: Case, measure: (say: (line: string) => void) => Promise<T[]>): Promise<T[]> =>
+  const ifAsked = async <T>(name: Case, measure: (say: (line: string) => void) => T[] | Promise<T[]>): Promise<T[]> =>
     cases.includes(name) ? measure((line) => note(`${name}: ${line}`)) : [];
   // One after the other: they would only measure each other.
   const oneReader = await ifAsked("one-reader", (say) => measureOneReader(lab, plan.oneReader, say));
   const latency = await ifAsked("latency", (say) => measureLatency(lab, plan.latency, say));
   const manyReaders = await ifAsked("many-readers", (say) => measureManyReaders(lab, plan.manyReaders, say));
   const rows = await ifAsked("rows", (say) => measureRows(lab, plan.rows, say));
+  const lakeEncode = await ifAsked("lake-encode", (say) => measureLakeEncode(plan.lakeEncode, say));
+  const lakeIngest = await ifAsked("lake-ingest", (say) => measureLakeIngest(lab, plan.lakeIngest, say));
+  const lakeCommits = await ifAsked("lake-commits", (say) => measureLakeCommits(lab, plan.lakeCommits, say));
   return {
     date: new Date(beganMs).toISOString().slice(0, 19),
     command: ["npm run bench", ...process.argv.slice(2)].join(" "),
@@ -64,6 +70,9 @@ async function run({ cases, plan }: Options): Promise<Report> {
     latency,
     manyReaders,
     rows,
+    lakeEncode,
+    lakeIngest,
+    lakeCommits,
   };
 }
 

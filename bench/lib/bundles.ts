@@ -18,7 +18,7 @@ export interface Bundle {
   readonly objectClass: string;
 }
 
-export type System = "spillway" | "bare" | "counted";
+export type System = "spillway" | "bare" | "counted" | "bare-ingest";
 
 /** Wires the counter around the real Worker and object. */
 const COUNTED_ENTRY = `
@@ -41,12 +41,13 @@ export async function makeBundles(folder: string): Promise<Readonly<Record<Syste
     await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "--outdir", home, "--config", config], { env });
     return { path: join(home, `${entryName(entry)}.js`), objectClass };
   };
-  const [spillway, bare, counted] = await Promise.all([
+  const [spillway, bare, counted, bareIngest] = await Promise.all([
     bundle("spillway", join(ROOT, "workers/index.ts"), "RequestStream"),
     bundle("bare", join(ROOT, "bench/bare-pass-through.ts"), "PassThrough"),
     bundle("counted", countedEntry, "RequestStream"),
+    bundle("bare-ingest", join(ROOT, "bench/bare-ingest.ts"), "RequestStream"),
   ]);
-  return { spillway, bare, counted };
+  return { spillway, bare, counted, "bare-ingest": bareIngest };
 }
 
 function configFor(name: string, main: string): object {

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
+import { startLakeService, type LakeService } from "../../test/fixtures/lake-service.ts";
 import { startService, type Service } from "../../test/fixtures/workerd-service.ts";
 import { makeBundles, type Bundle, type System } from "./bundles.ts";
 import type { ReaderMessage, ReadJob, ReadResult, SourceGo, SourceReady } from "./messages.ts";
@@ -24,6 +25,7 @@ export class Lab {
   private readonly folder = mkdtempSync(join(tmpdir(), "spillway-bench-"));
   private readonly children = new Set<ChildProcess>();
   private readonly services = new Set<Service>();
+  private readonly lakes = new Set<LakeService>();
   /** A service on its way up has a process already, which only it can end. */
   private readonly starting = new Set<Promise<unknown>>();
   private bundles: Readonly<Record<System, Bundle>> | undefined;
@@ -45,14 +47,26 @@ export class Lab {
       persistTo: join(this.folder, `service-${++this.serviceCount}`),
       vars: system === "bare" ? { SOURCE: this.sourceOrigin } : { ROUTES: routes, ...vars },
     });
-    this.starting.add(start);
-    try {
-      const service = await start;
-      this.services.add(service);
-      return service;
-    } finally {
-      this.starting.delete(start);
-    }
+    const service = await this.untilStarted(start);
+    this.services.add(service);
+    return service;
+  }
+
+  /** A fresh service with an empty bucket, on a host that both systems share the kind of. */
+  async startLake(
+    system: "spillway" | "bare-ingest",
+    vars: Readonly<Record<string, unknown>> = {},
+  ): Promise<LakeService> {
+    if (this.bundles === undefined) throw new Error("the lab is not open");
+    const persistTo = join(this.folder, `lake-${++this.serviceCount}`);
+    const service = await this.untilStarted(startLakeService({ bundle: this.bundles[system].path, persistTo, vars }));
+    this.lakes.add(service);
+    return service;
+  }
+
+  async stopLake(service: LakeService): Promise<void> {
+    await service.kill();
+    this.lakes.delete(service);
   }
 
   async stopSystem(service: Service): Promise<void> {
@@ -99,7 +113,21 @@ export class Lab {
   endNow(): void {
     for (const child of this.children) child.kill("SIGKILL");
     for (const { pid } of this.services) killIfThere(pid);
+    for (const { hostPid, workerdPid } of this.lakes) {
+      // The host first: it would start another workerd.
+      killIfThere(hostPid);
+      killIfThere(workerdPid);
+    }
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  private async untilStarted<T>(start: Promise<T>): Promise<T> {
+    this.starting.add(start);
+    try {
+      return await start;
+    } finally {
+      this.starting.delete(start);
+    }
   }
 
   private async startSource(): Promise<void> {

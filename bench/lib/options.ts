@@ -3,14 +3,15 @@
  */
 import { parseArgs } from "node:util";
 
-const CASES = ["one-reader", "latency", "many-readers", "rows"] as const;
+const CASES = ["one-reader", "latency", "many-readers", "rows", "lake-encode", "lake-ingest", "lake-commits"] as const;
 export type Case = (typeof CASES)[number];
 
 const HELP = `Measures Spillway against a bare pass-through: Worker, Durable Object, body.
 
-  npm run bench                          everything, under six minutes
+  npm run bench                          everything, under twelve minutes
   npm run bench -- --quick               a smoke run, under a minute
-  npm run bench -- --only one-reader     one case: ${CASES.join(", ")}
+  npm run bench -- --only one-reader     one case, or several by several --only:
+                                         ${CASES.join(", ")}
   npm run bench -- --rounds 15           pairs of the one-reader case
   npm run bench -- --out FOLDER          where the results go (bench/results)
 
@@ -34,6 +35,14 @@ export interface Plan {
     readonly loads: readonly ManyReadersLoad[];
   };
   readonly rows: { readonly events: number; readonly rates: readonly number[] };
+  readonly lakeEncode: { readonly rows: readonly number[]; readonly rounds: number };
+  readonly lakeIngest: { readonly rounds: number; readonly loads: readonly LakeLoad[] };
+  readonly lakeCommits: {
+    /** Where commit times are taken, in growing order. */
+    readonly snapshots: readonly number[];
+    /** Values of `ICEBERG_SNAPSHOTS_KEPT`. */
+    readonly kept: readonly number[];
+  };
 }
 
 /** Of an unthrottled source. */
@@ -47,6 +56,13 @@ export interface OneReaderLoad {
 export interface ManyReadersLoad {
   readonly rate: number;
   readonly batch: number;
+}
+
+export interface LakeLoad {
+  readonly events: number;
+  /** Events in each request. */
+  readonly batch: number;
+  readonly connections: number;
 }
 
 const FULL: Plan = {
@@ -74,6 +90,16 @@ const FULL: Plan = {
     ],
   },
   rows: { events: 1000, rates: [50, 500] },
+  lakeEncode: { rows: [2000, 20_000], rounds: 15 },
+  lakeIngest: {
+    rounds: 5,
+    loads: [
+      { events: 60_000, batch: 1000, connections: 4 },
+      { events: 60_000, batch: 5000, connections: 4 },
+      { events: 60_000, batch: 10_000, connections: 2 },
+    ],
+  },
+  lakeCommits: { snapshots: [1, 100, 1000], kept: [100, 1000] },
 };
 
 const QUICK: Plan = {
@@ -82,6 +108,9 @@ const QUICK: Plan = {
   latency: { passes: 1, seconds: 1, rates: [500] },
   manyReaders: { readers: 50, passes: 1, seconds: 1, loads: [{ rate: 100, batch: 1 }] },
   rows: { events: 1000, rates: [250, 500] },
+  lakeEncode: { rows: [20_000], rounds: 2 },
+  lakeIngest: { rounds: 1, loads: [{ events: 10_000, batch: 2000, connections: 2 }] },
+  lakeCommits: { snapshots: [1, 50], kept: [100] },
 };
 
 /** @returns the text to print instead, where there is nothing to measure */
@@ -91,15 +120,15 @@ export function readOptions(args: readonly string[], defaultOut: string): Option
     options: {
       quick: { type: "boolean", default: false },
       rounds: { type: "string" },
-      only: { type: "string" },
+      only: { type: "string", multiple: true },
       out: { type: "string", default: defaultOut },
       help: { type: "boolean", short: "h", default: false },
     },
   });
   if (values.help) return { help: HELP };
   const plan = values.quick ? QUICK : FULL;
-  const only = CASES.filter((name) => values.only === undefined || values.only === name);
-  if (only.length === 0) throw new Error(`--only takes one of ${CASES.join(", ")}`);
+  const only = CASES.filter((name) => values.only === undefined || values.only.includes(name));
+  if (only.length < new Set(values.only ?? CASES).size) throw new Error(`--only takes one of ${CASES.join(", ")}`);
   const rounds = values.rounds === undefined ? plan.oneReader.rounds : Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) throw new Error("--rounds takes a number from 1 to 100");
   return { cases: only, out: values.out, plan: { ...plan, oneReader: { ...plan.oneReader, rounds } } };

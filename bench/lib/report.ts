@@ -1,11 +1,15 @@
 /**
  * A run's results, as JSON keeps them and as a table shows them. Pure.
  */
+import type { LakeCommitsResult } from "../cases/lake-commits.ts";
+import type { LakeEncodeResult } from "../cases/lake-encode.ts";
+import type { LakeIngestResult } from "../cases/lake-ingest.ts";
 import type { LatencyResult } from "../cases/latency.ts";
 import type { ManyReadersResult } from "../cases/many-readers.ts";
 import type { OneReaderResult } from "../cases/one-reader.ts";
 import type { RowsResult } from "../cases/rows.ts";
-import type { Spread } from "./statistics.ts";
+import { lakeSections } from "./lake-report.ts";
+import { figure, spread, table } from "./markdown.ts";
 
 export interface Report {
   readonly date: string;
@@ -27,6 +31,9 @@ export interface Report {
   readonly latency: readonly LatencyResult[];
   readonly manyReaders: readonly ManyReadersResult[];
   readonly rows: readonly RowsResult[];
+  readonly lakeEncode: readonly LakeEncodeResult[];
+  readonly lakeIngest: readonly LakeIngestResult[];
+  readonly lakeCommits: readonly LakeCommitsResult[];
 }
 
 export function toMarkdown(report: Report): string {
@@ -39,6 +46,7 @@ export function toMarkdown(report: Report): string {
     report.latency.length > 0 && latencySection(report.latency),
     report.manyReaders.length > 0 && manyReadersSection(report.manyReaders),
     report.rows.length > 0 && rowsSection(report.rows),
+    ...lakeSections(report),
   ];
   return `${sections.filter((section) => section !== false).join("\n\n")}\n`;
 }
@@ -149,19 +157,4 @@ function rowsSection(results: readonly RowsResult[]): string {
     result.isWhole ? "yes" : "NO",
   ]);
   return `## Rows written by one stream, ${results[0]?.bytes ?? 0} bytes of data\n\n${table(head, rows)}`;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
-
-function spread({ median, min, max }: Spread): string {
-  return `${figure(median)} (${figure(min)} to ${figure(max)})`;
-}
-
-/** Three digits that count. */
-function figure(value: number | undefined): string {
-  if (value === undefined || Number.isNaN(value)) return "–";
-  if (Math.abs(value) >= 1000) return Number(value.toPrecision(3)).toLocaleString("en");
-  return String(Number(value.toPrecision(3)));
 }

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 
 import type { Report } from "../../bench/lib/report.ts";
 
@@ -17,24 +17,43 @@ const BENCH = resolve(import.meta.dirname, "../../bench/run.ts");
 const TIMEOUT_MS = 55_000;
 const run = promisify(execFile);
 
-describe("npm run bench -- --quick", () => {
-  let folder: string;
+const LAKE_CASES = ["lake-encode", "lake-ingest", "lake-commits"];
+const STREAM_CASES = ["one-reader", "latency", "many-readers", "rows"];
+
+interface QuickRun {
+  readonly report: Report;
+  readonly printed: string;
+  readonly markdown: string;
+}
+
+async function runQuickly(cases: readonly string[]): Promise<QuickRun> {
+  const folder = mkdtempSync(join(tmpdir(), "spillway-bench-test-"));
+  try {
+    const only = cases.flatMap((name) => ["--only", name]);
+    const args = [BENCH, "--quick", ...only, "--out", folder];
+    const { stdout: printed } = await run(process.execPath, args, { timeout: TIMEOUT_MS });
+    const written = (extension: string) => {
+      const [name = ""] = readdirSync(folder).filter((candidate) => candidate.endsWith(extension));
+      return readFileSync(join(folder, name), "utf8");
+    };
+    // Written by the benchmark from this very type.
+    return { report: JSON.parse(written(".json")) as Report, printed, markdown: written(".md") };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+describe("npm run bench -- --quick, streams", () => {
   let report: Report;
   let printed: string;
+  let markdown: string;
 
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "spillway-bench-test-"));
-    printed = (await run(process.execPath, [BENCH, "--quick", "--out", folder], { timeout: TIMEOUT_MS })).stdout;
-    const [json = ""] = readdirSync(folder).filter((name) => name.endsWith(".json"));
-    // Written by the benchmark from this very type.
-    report = JSON.parse(readFileSync(join(folder, json), "utf8")) as Report;
+    ({ report, printed, markdown } = await runQuickly(STREAM_CASES));
   });
 
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
   test("prints the table that it puts beside the JSON", () => {
-    const [markdown = ""] = readdirSync(folder).filter((name) => name.endsWith(".md"));
-    expect(readFileSync(join(folder, markdown), "utf8").trim()).toBe(printed.trim());
+    expect(markdown.trim()).toBe(printed.trim());
     for (const heading of ["One reader, unthrottled", "One reader, steady", "readers on one stream", "Rows written"]) {
       expect(printed).toContain(heading);
     }
@@ -89,6 +108,47 @@ describe("npm run bench -- --quick", () => {
       expect(spillway.completeReaders).toBe(spillway.allReaders);
       expect(bare.completeReaders).toBe(bare.allReaders);
       expect(gaps).toBe(0);
+    }
+  });
+});
+
+describe("npm run bench -- --quick, the lake", () => {
+  let report: Report;
+  let printed: string;
+
+  beforeAll(async () => {
+    ({ report, printed } = await runQuickly(LAKE_CASES));
+  });
+
+  test("prints a table of each case", () => {
+    for (const heading of ["rows to a file", "ingest to commit", "commits"]) expect(printed).toContain(heading);
+  });
+
+  test("encode: events a second of both encodings, and files smaller than lines of compressed JSON", () => {
+    expect(report.lakeEncode).not.toHaveLength(0);
+    for (const { eventsPerSec, jsonMbPerSec, ratio, ...sizes } of report.lakeEncode) {
+      for (const { median } of [eventsPerSec.parquet, eventsPerSec.lines, jsonMbPerSec, ratio]) expectPositive(median);
+      expect(sizes.parquetBytes).toBeLessThan(sizes.linesBytes);
+      expect(sizes.jsonBytes).toBeGreaterThan(5 * sizes.parquetBytes);
+    }
+  });
+
+  test("ingest: events a second of every way, all of them acknowledged and in the table", () => {
+    expect(report.lakeIngest).not.toHaveLength(0);
+    for (const { eventsPerSec, ratio, flushMs, isWhole } of report.lakeIngest) {
+      for (const { median } of [...Object.values(eventsPerSec), ...Object.values(ratio), flushMs])
+        expectPositive(median);
+      expect(isWhole).toBe(true);
+    }
+  });
+
+  test("commits: their time and the metadata they leave, in both places", () => {
+    expect(new Set(report.lakeCommits.map(({ place }) => place))).toEqual(new Set(["memory", "service"]));
+    for (const { points, growth } of report.lakeCommits) {
+      expectPositive(growth);
+      const sizes = points.map(({ metadataBytes }) => metadataBytes);
+      expect(sizes).toEqual(sizes.toSorted((left, right) => left - right));
+      expectPositive(...sizes);
     }
   });
 });

@@ -87,18 +87,21 @@ describe("an append", () => {
 
   it("takes another commit for more files than one snapshot may have", async () => {
     const table = makeTable();
-    for (let batch = 1; batch <= 3; batch++) {
+    for (const [at, count] of [900, 900, 900, 2100].entries()) {
+      const batch = at + 1;
       const file = { path: "", day: 20_000, recordCount: 1, fileSizeBytes: 10, jsonBytes: 10 };
       const maps = { columnSizes: {}, valueCounts: {}, nullValueCounts: {}, lowerBounds: {}, upperBounds: {} };
-      const files = Array.from({ length: 900 }, (_, at) => ({
+      const files = Array.from({ length: count }, (_, at) => ({
         ...file,
         ...maps,
         path: `s3://bucket/data/${batch}-${at}`,
       }));
       table.store.stage({ shard: SHARD, index: 0 }, batch, JSON.stringify(files));
     }
-    expect(await table.committer.commit()).toMatchObject({ ok: true, committed_files: 2700, staged_files: 0 });
-    expect((await table.catalog.loadOrCreate()).metadata.snapshots).toHaveLength(2);
+    expect(await table.committer.commit()).toMatchObject({ ok: true, committed_files: 4800, staged_files: 0 });
+    // A batch is never split, not even one that is larger than that itself.
+    const { snapshots } = (await table.catalog.loadOrCreate()).metadata;
+    expect(snapshots?.map(({ summary }) => summary["added-data-files"])).toEqual(["1800", "900", "2100"]);
   });
 
   it("says in its summary what it added, and what the table has", async () => {
@@ -144,6 +147,28 @@ describe("an append", () => {
     const summary = await summaryOf(table);
     expect(summary).toMatchObject({ "total-data-files": "2", "total-records": "5" });
     expect(summary).not.toHaveProperty("total-files-size");
+  });
+});
+
+describe("what is asked of the catalog", () => {
+  it("is that the table is the one that was read, at the snapshot that was read, whatever the commit is", async () => {
+    const { wrapCatalog, changes } = answering();
+    const table = makeTable({ wrapCatalog });
+    const ids: unknown[] = [null];
+    for (const batch of [1, 2]) {
+      await table.stageRows(batch, eventsOf(1));
+      await table.committer.commit();
+      ids.push(currentSnapshot((await table.catalog.loadOrCreate()).metadata)?.["snapshot-id"]);
+    }
+    await table.committer.commitExtra({ kind: "expire", keep: 1 });
+    const { metadata } = await table.catalog.loadOrCreate();
+    expect(changes.map(({ requirements }) => requirements)).toEqual(
+      ids.map((id) => [
+        { type: "assert-table-uuid", uuid: metadata["table-uuid"] },
+        { type: "assert-ref-snapshot-id", ref: "main", "snapshot-id": id },
+      ]),
+    );
+    expect(metadata.snapshots).toHaveLength(1);
   });
 });
 

@@ -116,6 +116,19 @@ describe("the sweep", () => {
     expect(await table.restart().readKeys()).toHaveLength(26);
   });
 
+  it("keeps a file that only a rewritten manifest names, as one that was there before", async () => {
+    const table = makeTable({ settings: { orphanMinAgeMs: HOUR_MS } });
+    await table.stageRows(1, eventsOf(1));
+    await table.stageRows(2, eventsOf(1));
+    await table.stageRows(3, eventsOf(1, { timeUs: (table.clock.nowMs - DAY_MS) * 1000 }));
+    await table.committer.commit();
+    expect(await table.maintenance.compact()).toMatchObject({ rewritten_files: 2 });
+    table.clock.nowMs += DAY_MS;
+    expect(await table.maintenance.expire(1)).toMatchObject({ expired_snapshots: 1 });
+    expect(table.objects.keys(/\/data\//)).toHaveLength(2);
+    expect(await table.readKeys()).toHaveLength(3);
+  });
+
   it("touches nothing outside the table's two folders", async () => {
     const table = await makeTableOf(1);
     const others = [`${ROOT}/notes.txt`, `${ROOT}-2/data/x.parquet`, "dead-letters/0/1-2.ndjson"];

@@ -67,9 +67,14 @@ describe("a batch", () => {
     const rows = Array.from({ length: 30 }, (_, at) => rowOf(at, { data: `"${"€".repeat(200_000)}"` }));
     const { poison, files, bytes } = await sink.deliver(batchOf(rows));
     expect(calls.length).toBeGreaterThan(1);
+    // Four of nearly the largest, then a small one, leave no room for another.
+    const mixed = [999_000, 999_000, 999_000, 999_000, 190_000, 999_000].map((size, at) =>
+      rowOf(at, { data: `"${"x".repeat(size)}"` }),
+    );
+    expect((await sink.deliver(batchOf(mixed))).poison).toEqual([]);
     const sizes = calls.map((records) => new TextEncoder().encode(JSON.stringify(records)).byteLength);
     for (const size of sizes) expect(size).toBeLessThan(CALL_MAX_BYTES);
-    expect(calls.flat()).toMatchObject(rows.map(({ seq }) => ({ seq })));
+    expect(calls.flat()).toMatchObject([...rows, ...mixed].map(({ seq }) => ({ seq })));
     expect({ poison, files }).toEqual({ poison: [], files: 0 });
     expect(bytes).toBeGreaterThan(30 * 600_000);
   });

@@ -145,6 +145,18 @@ describe("many commits", () => {
     expect(await table.readKeys()).toHaveLength(3);
   });
 
+  it("never take the table's history back with a clock that was set back", async () => {
+    const table = makeTable();
+    for (let batch = 1; batch <= 3; batch++) {
+      await table.stageRows(batch, eventsOf(1));
+      await table.committer.commit();
+      table.clock.nowMs -= 60_000;
+    }
+    const { metadata } = await table.catalog.loadOrCreate();
+    expect(metadata.snapshots?.map((snapshot) => snapshot["timestamp-ms"])).toEqual([START_MS, START_MS, START_MS]);
+    expect(metadata["last-updated-ms"]).toBe(START_MS);
+  });
+
   it("leave snapshots alone that a tag is at", async () => {
     const table = makeTable({ settings: { snapshotsKept: 2 } });
     await table.stageRows(1, eventsOf(1));
