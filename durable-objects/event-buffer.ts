@@ -165,7 +165,7 @@ export class EventBuffer extends DurableObject<ShardEnv> {
 
   /** So that a shard that is not configured any more is still asked for its events. */
   private async register(): Promise<void> {
-    if (this.shard === undefined || this.settings.sink !== "iceberg") return;
+    if (this.shard === undefined) return;
     const { buffer } = this.shard;
     if (buffer.record.isRegistered) return;
     try {
@@ -219,8 +219,7 @@ export class EventBuffer extends DurableObject<ShardEnv> {
     const nowMs = Date.now();
     const flushAtMs = buffer.flushDueAtMs(nowMs);
     const isOverdue = flushAtMs !== undefined && flushAtMs <= nowMs;
-    const registerAtMs =
-      buffer.record.isRegistered || this.settings.sink !== "iceberg" ? undefined : nowMs + this.settings.flushAgeMs;
+    const registerAtMs = buffer.record.isRegistered ? undefined : nowMs + this.settings.flushAgeMs;
     await this.alarms.arm({ flush: isOverdue ? nowMs + overdueMs : flushAtMs, register: registerAtMs });
   }
 }

@@ -17,14 +17,9 @@ export interface ConfigFault {
 }
 
 /** What opens a door: its name in messages, and the variable it is checked against. */
-export type Credential = "client key" | "ingest key" | "admin token" | "read token";
+type Credential = "client key" | "ingest key" | "admin token" | "read token";
 
-export type RejectionCode =
-  | "invalid_event"
-  | "event_too_large"
-  | "too_deep"
-  | "too_many_days"
-  | "unsupported_specversion";
+type RejectionCode = "invalid_event" | "event_too_large" | "too_deep" | "too_many_days" | "unsupported_specversion";
 
 /** Why one event of a request was not taken. */
 export interface EventRejection {

@@ -30,7 +30,7 @@ export interface LakeRow extends LakeEvent {
 }
 
 export const MICROS_PER_MS = 1000;
-export const MICROS_PER_DAY = 86_400_000_000;
+const MICROS_PER_DAY = 86_400_000_000;
 
 /** Whole days since 1970, UTC: the partition a row belongs to. */
 export function dayOf(timeUs: number): number {

@@ -80,7 +80,7 @@ export type LakeTelemetry =
   | { readonly event: "TelemetryDropped"; readonly events: number; readonly reason: "queue_full" | "not_delivered" }
   | { readonly event: "AdminAction"; readonly action: string; readonly actor: string; readonly result: string };
 
-export type Telemetry = StreamTelemetry | LakeTelemetry;
+type Telemetry = StreamTelemetry | LakeTelemetry;
 
 /** Who an event is about. */
 export interface TelemetrySubject {

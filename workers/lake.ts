@@ -78,7 +78,6 @@ export class Lake {
   /** The configured shards, and whichever ever took an event. */
   private async findShards(): Promise<{ indexes: readonly number[]; error: string | null }> {
     const indexes = new Set(Array.from({ length: this.settings.shards }, (_, index) => index));
-    if (this.settings.sink !== "iceberg") return { indexes: [...indexes], error: null };
     try {
       for (const { index } of await this.table.listShards()) indexes.add(index);
       return { indexes: [...indexes].toSorted((left, right) => left - right), error: null };

@@ -18,7 +18,7 @@ import type { DeadLetter, NewAppend, SealedBatch, ShardRecord, ShardStore, Store
 /** Events whose fingerprints a shard remembers. About 80 bytes of memory each. */
 export const DEDUP_WINDOW_EVENTS = 50_000;
 /** Rows kept for their fingerprints: all of them are read when the object starts. */
-export const DEDUP_WINDOW_ROWS = 10_000;
+const DEDUP_WINDOW_ROWS = 10_000;
 
 /** Most rows and bytes of one batch, for the 128 MB that objects of an isolate share. */
 export const BATCH_MAX_EVENTS = 20_000;

@@ -10,6 +10,7 @@ import type { CommitReport } from "../../protocol/lake-call.ts";
 import type { LakeTelemetry } from "../../protocol/telemetry.ts";
 import { backoffMs } from "../backoff.ts";
 import { CatalogError, type Catalog, type LoadedTable } from "./catalog.ts";
+import { ManifestError } from "./manifest-fields.ts";
 import type { ManifestFiles } from "./manifest-files.ts";
 import { manifestName, planAppend, planExpiry, planReplace, type CommitPlan } from "./snapshot-plan.ts";
 import type { TableChange } from "./table-change.ts";
@@ -207,7 +208,7 @@ export class Committer {
       case "append":
         return planAppend({ seq: pending.seq, snapshotId: pending.snapshotId, batches }, context);
       case "replace":
-        return planReplace(pending, context);
+        return planReplace(pending, context).catch(abandonUnwritable);
       case "expire":
         return planExpiry(pending.keep, context);
     }
@@ -282,6 +283,12 @@ export class Committer {
     telemetry({ event: "IcebergCommitFailed", reason, attempts: this.record.attempts });
     return reason;
   }
+}
+
+/** Another writer's manifest is in the way. Rows stay where they are; repeating it would hold up every append. */
+function abandonUnwritable(error: unknown): CommitPlan {
+  if (error instanceof ManifestError) return { kind: "abandoned", reason: brief(error.message) };
+  throw error;
 }
 
 /** All of this version's columns, beside whatever others the table has. */

@@ -58,8 +58,10 @@ export async function compact(table: LoadedTable, deps: CompactionDeps): Promise
   if (list.some((manifest) => manifest.content !== "data")) {
     return { ...nothing, ok: false, remaining_files: 0, reason: "the table has delete files, which are not ours" };
   }
+  // Of another partition spec the value is no day.
+  const daily = list.filter((manifest) => manifest.partitionSpecId === table.metadata["default-spec-id"]);
   const small = await findSmallFiles(
-    list.map((manifest) => manifest.path),
+    daily.map((manifest) => manifest.path),
     deps.manifests,
   );
   const rewrite: Rewrite = { removed: [], added: [] };
@@ -90,8 +92,11 @@ async function findSmallFiles(
 ): Promise<ReadonlyMap<number, readonly SmallFile[]>> {
   const byDay = new Map<number, SmallFile[]>();
   for (const path of manifestPaths) {
-    for (const { status, file, unknownFields } of await manifests.readEntries(path)) {
-      if (status === ENTRY_STATUS.deleted || unknownFields.length > 0) continue;
+    const entries = await manifests.readEntries(path);
+    // Replacing a file writes its whole manifest anew, and what is unknown there would be lost.
+    if (entries.some(({ unknownFields }) => unknownFields.length > 0)) continue;
+    for (const { status, file } of entries) {
+      if (status === ENTRY_STATUS.deleted) continue;
       const small = asSmall(file);
       if (small === undefined) continue;
       const sameDay = byDay.get(small.day);

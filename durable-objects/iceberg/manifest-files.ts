@@ -5,7 +5,8 @@
 import { keyOf } from "./locations.ts";
 import { decodeManifest, encodeManifest, type Manifest, type ManifestEntry } from "./manifest.ts";
 import { decodeManifestList, describeManifest, encodeManifestList, type ManifestFile } from "./manifest-list.ts";
-import { mergeManifests } from "./manifest-merge.ts";
+import { ManifestError } from "./manifest-fields.ts";
+import { mergeManifests, type MergeSource } from "./manifest-merge.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { currentSchema, defaultSpec } from "./table-check.ts";
 import type { LongInt, TableMetadata } from "./table-metadata.ts";
@@ -52,8 +53,14 @@ export class ManifestFiles {
     return path;
   }
 
+  /** @throws {ManifestError} where it is there and cannot be understood; other errors where it cannot be read now */
   async readManifest(path: string): Promise<Manifest> {
-    return decodeManifest(await this.read(path));
+    const bytes = await this.read(path);
+    try {
+      return decodeManifest(bytes);
+    } catch (error) {
+      throw new ManifestError(`${path}: ${error instanceof Error ? error.message : "unreadable"}`);
+    }
   }
 
   async readEntries(path: string): Promise<readonly ManifestEntry[]> {
@@ -99,23 +106,39 @@ export class ManifestFiles {
     const result = manifests.filter((manifest) => !isMergeable(manifest));
     for (const [at, group] of groupByEntries(manifests.filter(isMergeable)).entries()) {
       const merged = await this.merge(group, metadata, { name: `${name}-m${at}.avro`, ...snapshot });
-      result.push(...(merged === undefined ? group : [merged]));
+      result.push(...merged);
     }
     return result;
   }
 
-  /** @returns `undefined` where merging would lose something, or gains nothing */
+  /** @returns the group itself where merging gains nothing; what merging would lose something of stays beside */
   private async merge(
     group: readonly ManifestFile[],
     metadata: TableMetadata,
     { name, ...snapshot }: ForSnapshot & { readonly name: string },
-  ): Promise<ManifestFile | undefined> {
-    if (group.length < 2) return undefined;
-    const sources = [];
-    for (const listed of group) sources.push({ listed, manifest: await this.readManifest(listed.path) });
+  ): Promise<readonly ManifestFile[]> {
+    if (group.length < 2) return group;
+    const sources: MergeSource[] = [];
+    const left: ManifestFile[] = [];
+    for (const listed of group) {
+      const source = await this.readSource(listed);
+      if (source === undefined) left.push(listed);
+      else sources.push(source);
+    }
     const merge = mergeManifests(sources);
-    if (merge.kind === "refused") return undefined;
-    return this.writeManifest(name, metadata, { entries: merge.entries, ...snapshot });
+    if (sources.length < 2 || merge.kind === "refused") return group;
+    return [await this.writeManifest(name, metadata, { entries: merge.entries, ...snapshot }), ...left];
+  }
+
+  /** @returns `undefined` of a manifest that cannot be merged: a commit must not fail for want of it */
+  private async readSource(listed: ManifestFile): Promise<MergeSource | undefined> {
+    try {
+      const source = { listed, manifest: await this.readManifest(listed.path) };
+      return mergeManifests([source]).kind === "refused" ? undefined : source;
+    } catch (error) {
+      if (error instanceof ManifestError) return undefined;
+      throw error;
+    }
   }
 
   private async read(path: string): Promise<Uint8Array> {

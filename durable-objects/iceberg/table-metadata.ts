@@ -62,7 +62,7 @@ export interface Snapshot {
   readonly "schema-id"?: number;
 }
 
-export interface SnapshotRef {
+interface SnapshotRef {
   readonly "snapshot-id": LongInt;
   readonly type: "branch" | "tag";
 }

@@ -6,47 +6,83 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+import { installClickHouse, installDuckDb, installPyIceberg } from "./installation.ts";
+
 const run = promisify(execFile);
 const CALL_TIMEOUT_MS = 120_000;
 
-/** What every engine is asked for. `sum` is of the member `n` of the payload. */
+/** What every engine is asked for. */
 export interface TableSums {
   readonly rows: number;
   /** Different pairs of source and id. */
   readonly keys: number;
+  /** Of the member `n` of the payload. */
   readonly sum: number;
+  /** Rows that have extensions. */
+  readonly marked: number;
+  /** Sum of `n` over the rows whose extension `mark` is the same number. */
+  readonly marks: number;
+}
+
+const CLICKHOUSE_SUMS = `count() AS rows, uniqExact(source, id) AS keys, sum(JSONExtractInt(coalesce(data, ''), 'n')) AS sum,
+  count(extensions) AS marked,
+  sumIf(JSONExtractInt(coalesce(data, ''), 'n'), JSONHas(coalesce(extensions, ''), 'mark')
+    AND JSONExtractInt(coalesce(extensions, ''), 'mark') = JSONExtractInt(coalesce(data, ''), 'n')) AS marks`;
+
+const DUCKDB_SUMS = `count(*) AS rows, count(DISTINCT (source, id)) AS keys, sum((data->>'n')::INT) AS sum,
+  count(extensions) AS marked, coalesce(sum((data->>'n')::INT) FILTER ((extensions->>'mark') = (data->>'n')), 0) AS marks`;
+
+export type EngineRow = Readonly<Record<string, unknown>>;
+
+/**
+ * Runs statements in one session of ClickHouse.
+ *
+ * @returns rows of the last statement; 64-bit numbers as text
+ */
+export async function queryClickHouse(statements: readonly string[]): Promise<readonly EngineRow[]> {
+  const script = join(import.meta.dirname, "clickhouse-process.ts");
+  const call = [script, await installClickHouse(), ...statements];
+  const { stdout } = await run(process.execPath, call, { timeout: CALL_TIMEOUT_MS });
+  const lines = stdout.split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as EngineRow);
 }
 
 /**
- * Runs statements in one session.
+ * Runs statements in one session of DuckDB, its extension for Iceberg loaded.
  *
- * @param folder from `installClickHouse`
- * @returns rows of the last statement; 64-bit numbers as numbers
+ * @returns rows of the last statement
  */
-export async function queryClickHouse(
-  folder: string,
-  statements: readonly string[],
-): Promise<readonly Record<string, unknown>[]> {
-  const script = join(import.meta.dirname, "clickhouse-process.ts");
-  const { stdout } = await run(process.execPath, [script, folder, ...statements], { timeout: CALL_TIMEOUT_MS });
-  return stdout
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+export async function queryDuckDb(statements: readonly string[]): Promise<readonly EngineRow[]> {
+  const script = join(import.meta.dirname, "duckdb_calls.py");
+  const { stdout } = await run(await installDuckDb(), [script, ...statements], { timeout: CALL_TIMEOUT_MS });
+  return JSON.parse(stdout) as EngineRow[];
 }
 
-/** @param from a table, or a function that gives one */
-export async function sumInClickHouse(
-  folder: string,
-  {
-    before = [],
-    from,
-    where = "1",
-  }: { readonly before?: readonly string[]; readonly from: string; readonly where?: string },
-): Promise<TableSums> {
-  const select = `SELECT count() AS rows, uniqExact(source, id) AS keys, sum(JSONExtractInt(coalesce(data, ''), 'n')) AS sum`;
-  const [found] = await queryClickHouse(folder, [...before, `${select} FROM ${from} WHERE ${where}`]);
-  return { rows: Number(found?.["rows"]), keys: Number(found?.["keys"]), sum: Number(found?.["sum"]) };
+export interface SqlSums {
+  /** Statements that come first in the session. */
+  readonly before?: readonly string[];
+  /** A table, or a function that gives one. */
+  readonly from: string;
+  readonly where: string;
+}
+
+export async function sumInClickHouse({ before = [], from, where }: SqlSums): Promise<TableSums> {
+  return toSums(await queryClickHouse([...before, `SELECT ${CLICKHOUSE_SUMS} FROM ${from} WHERE ${where}`]));
+}
+
+export async function sumInDuckDb({ before = [], from, where }: SqlSums): Promise<TableSums> {
+  return toSums(await queryDuckDb([...before, `SELECT ${DUCKDB_SUMS} FROM ${from} WHERE ${where}`]));
+}
+
+function toSums([found = {}]: readonly EngineRow[]): TableSums {
+  const number = (name: keyof TableSums) => Number(found[name]);
+  return {
+    rows: number("rows"),
+    keys: number("keys"),
+    sum: number("sum"),
+    marked: number("marked"),
+    marks: number("marks"),
+  };
 }
 
 export interface PyIcebergTable {
@@ -56,32 +92,26 @@ export interface PyIcebergTable {
   readonly token?: string;
 }
 
-/** @param python from `installPyIceberg` */
-export async function readWithPyIceberg(
-  python: string,
-  table: PyIcebergTable & { readonly filter?: string },
-): Promise<TableSums & { readonly columns: readonly string[] }> {
-  return (await callPyIceberg(python, { do: "read", ...table })) as TableSums & { columns: string[] };
+export async function sumInPyIceberg(table: PyIcebergTable & { readonly filter: string }): Promise<TableSums> {
+  return JSON.parse((await runPyIceberg({ do: "read", ...table })).stdout) as TableSums;
 }
 
 /**
- * Appends `times` times so many rows; their payload's `n` is 0, 1, … each time.
- *
- * @returns how often another writer's commit came first
+ * Appends `times` times so many rows of one source; their payload's `n` is 0, 1, … each time. Where another
+ * writer's commit comes first it goes on until its own is in.
  */
 export async function appendWithPyIceberg(
-  python: string,
-  table: PyIcebergTable & { readonly times: number; readonly rows: number },
-): Promise<number> {
-  const { stderr } = await runPyIceberg(python, { do: "append", ...table });
-  return stderr.split("concurrent update").length - 1;
+  table: PyIcebergTable & { readonly source: string; readonly times: number; readonly rows: number },
+): Promise<void> {
+  await runPyIceberg({ do: "append", ...table });
 }
 
-async function callPyIceberg(python: string, call: object): Promise<unknown> {
-  return JSON.parse((await runPyIceberg(python, call)).stdout);
+/** Runs a program that may import PyIceberg. @returns its standard output */
+export async function runPython(program: string): Promise<string> {
+  return (await run(await installPyIceberg(), ["-c", program], { timeout: CALL_TIMEOUT_MS })).stdout;
 }
 
-function runPyIceberg(python: string, call: object): Promise<{ stdout: string; stderr: string }> {
+async function runPyIceberg(call: object): Promise<{ stdout: string; stderr: string }> {
   const script = join(import.meta.dirname, "pyiceberg_calls.py");
-  return run(python, [script, JSON.stringify(call)], { timeout: CALL_TIMEOUT_MS });
+  return run(await installPyIceberg(), [script, JSON.stringify(call)], { timeout: CALL_TIMEOUT_MS });
 }

@@ -22,12 +22,17 @@ def connect(call):
 
 
 def read(call):
-    scan = connect(call).load_table(call["table"]).scan
-    rows = scan(row_filter=call["filter"]) if "filter" in call else scan()
-    found = rows.to_arrow()
+    found = connect(call).load_table(call["table"]).scan(row_filter=call["filter"]).to_arrow()
     keys = set(zip(found["source"].to_pylist(), found["id"].to_pylist()))
-    numbers = [json.loads(data).get("n", 0) for data in found["data"].to_pylist() if data is not None]
-    return {"rows": found.num_rows, "keys": len(keys), "sum": sum(numbers), "columns": found.column_names}
+    numbers = [json.loads(data or "{}").get("n", 0) for data in found["data"].to_pylist()]
+    extensions = [json.loads(text) if text is not None else None for text in found["extensions"].to_pylist()]
+    return {
+        "rows": found.num_rows,
+        "keys": len(keys),
+        "sum": sum(numbers),
+        "marked": sum(1 for members in extensions if members is not None),
+        "marks": sum(n for n, members in zip(numbers, extensions) if (members or {}).get("mark") == n),
+    }
 
 
 def append(call):
@@ -38,7 +43,7 @@ def append(call):
         rows = [
             {
                 "id": f"py-{number}-{index}",
-                "source": "/pyiceberg",
+                "source": call["source"],
                 "type": "com.example.appended",
                 "time": now,
                 "tenant": "acme",

@@ -115,6 +115,15 @@ export class SimStorage {
     this.database.close();
   }
 
+  /** Looks at what is there, or damages it, between turns and without the code under test. */
+  query(sql: string): readonly Record<string, unknown>[] {
+    return this.prepare(sql).all();
+  }
+
+  hasTable(name: string): boolean {
+    return this.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").all(name).length > 0;
+  }
+
   /** Looks at what is there without the stream's own code; `undefined` where no stream is. */
   inspect(): DurableStream | undefined {
     const tables = this.database.prepare("SELECT name FROM sqlite_master WHERE name = 'stream'").all();

@@ -1,0 +1,127 @@
+/**
+ * What the lake has promised, in plain terms: every event a shard has taken, under the number it got, and
+ * which of them must be recognised when they come again.
+ */
+import type { LakeEvent, LakeRow } from "../../../protocol/lake-event.ts";
+import type { Take } from "./sim-shard.ts";
+import { breach } from "./lake-violation.ts";
+
+const MICROS_PER_MS = 1000;
+
+export interface Taken {
+  readonly event: LakeEvent;
+  readonly shard: string;
+  readonly seq: number;
+  readonly takenAtMs: number;
+  readonly isRiding: boolean;
+  /** Its row was damaged on disk: it cannot come to the table any more. */
+  isDamaged: boolean;
+  /** Of the last count: where it was found. */
+  place: string | undefined;
+  countedIn: number;
+}
+
+export class LakeModel {
+  /** By shard; the place is the seq less one. */
+  readonly taken = new Map<string, Taken[]>();
+  /** By the text a damaged row holds now. */
+  readonly damaged = new Map<string, readonly Taken[]>();
+  /** By identity: how many the shard had taken when it took it last, and how many with it. */
+  private readonly lastTaken = new Map<string, { readonly order: number; readonly appended: number }>();
+  private readonly takenByShard = new Map<number, number>();
+  /** Events that a shard's window holds. */
+  private readonly windowEvents: number;
+
+  constructor(windowEvents: number) {
+    this.windowEvents = windowEvents;
+  }
+
+  take({ index, shard, firstSeq, events, isRiding, isOwn, takenAtMs }: Take): void {
+    const all = this.taken.get(shard) ?? [];
+    this.taken.set(shard, all);
+    for (const [at, event] of events.entries()) {
+      const seq = firstSeq + at;
+      if (all.length !== seq - 1) {
+        breach("L2 numbers are never used twice", `${shard} gives seq ${seq} after ${all.length} events`);
+      }
+      all.push({
+        event,
+        shard,
+        seq,
+        takenAtMs,
+        isRiding,
+        isDamaged: false,
+        place: undefined,
+        countedIn: 0,
+      });
+      if (!isOwn) this.noteIdentity(index, event, events.length);
+    }
+  }
+
+  private noteIdentity(index: number, event: LakeEvent, appended: number): void {
+    const order = (this.takenByShard.get(index) ?? 0) + 1;
+    this.takenByShard.set(index, order);
+    const identity = identityOf(index, event);
+    const before = this.lastTaken.get(identity);
+    // Whole appends leave the window: with the oldest event of one, its newest.
+    if (before !== undefined && order - before.order < this.windowEvents - before.appended) {
+      breach("duplicates are recognised", `${identity} is taken again after ${order - before.order} events`);
+    }
+    this.lastTaken.set(identity, { order, appended });
+  }
+
+  /** A producer was told that all of these are safe. */
+  acknowledge(index: number, events: readonly LakeEvent[]): void {
+    const missing = events.find((event) => !this.lastTaken.has(identityOf(index, event)));
+    if (missing !== undefined) breach("L1 nothing acknowledged is lost", `${missing.id} is acknowledged, not taken`);
+  }
+
+  /** A row of these events holds `text` now, and nothing else. */
+  damage(text: string, row: { readonly shard: string; readonly firstSeq: number; readonly count: number }): void {
+    const first = row.firstSeq - 1;
+    const events = this.taken.get(row.shard)?.slice(first, first + row.count) ?? [];
+    for (const taken of events) taken.isDamaged = true;
+    // Damaged before: what counts is what it was damaged to last.
+    for (const [earlier, known] of this.damaged) if (known[0] === events[0]) this.damaged.delete(earlier);
+    this.damaged.set(text, events);
+  }
+
+  at(shard: string, seq: number): Taken | undefined {
+    return this.taken.get(shard)?.[seq - 1];
+  }
+
+  /** @returns what the row of the table stands for */
+  match(row: LakeRow): Taken {
+    const found = this.at(row.shard, row.seq);
+    if (found === undefined) {
+      breach("L1 nothing counts twice", `the table has ${row.shard}/${row.seq}, which no shard has taken`);
+    }
+    const { event } = found;
+    const expected: LakeRow = {
+      ...event,
+      shard: found.shard,
+      seq: found.seq,
+      ingestTimeUs: found.takenAtMs * MICROS_PER_MS,
+    };
+    for (const [name, value] of Object.entries(expected)) {
+      if (Reflect.get(row, name) !== value) {
+        const got = String(Reflect.get(row, name));
+        breach("L1 rows are what was taken", `${row.shard}/${row.seq}: ${name} is ${got}, taken was ${String(value)}`);
+      }
+    }
+    return found;
+  }
+
+  /** Must become a dead letter, and never a row. */
+  isPoison({ event, isDamaged }: Taken): boolean {
+    return isDamaged || !Number.isSafeInteger(event.timeUs);
+  }
+
+  *all(): IterableIterator<Taken> {
+    for (const list of this.taken.values()) yield* list;
+  }
+}
+
+function identityOf(index: number, { tenant, source, id }: LakeEvent): string {
+  return JSON.stringify([index, tenant, source, id]);
+}
