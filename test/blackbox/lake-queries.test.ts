@@ -11,6 +11,7 @@ import { openDuckDbLake, type DuckDbLake } from "../fixtures/duckdb-lake.ts";
 import { forge } from "../fixtures/forged-tokens.ts";
 import { flushLake, GLOBEX_KEY, numberedEvents, sendEvents } from "../fixtures/lake-client.ts";
 import { startLakeService, type LakeService } from "../fixtures/lake-service.ts";
+import { readmeQueries } from "../fixtures/readme-queries.ts";
 import { readStream, resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
 
 const DOCUMENT = readFileSync(resolve(import.meta.dirname, "../../docs/queries.md"), "utf8");
@@ -158,4 +159,18 @@ test("refused resumes by reason", async () => {
     { code: "token_expired", reason: null, refused: 1 },
     { code: "token_wrong_route", reason: null, refused: 1 },
   ]);
+});
+
+test("what README.md asks gets the same answers", async () => {
+  const [success, trims, slowest, tenants] = await Promise.all(readmeQueries("DuckDB").map((sql) => duckdb.query(sql)));
+  const rates = await ask("resume success rate per hour");
+  expect(success?.map((row) => Number(row["success"]).toFixed(4))).toEqual(
+    rates.map((row) => Number(row["success_rate"]).toFixed(4)),
+  );
+  expect(trims?.[0]?.["trim_rate"]).toBeCloseTo((60 - BUFFER_EVENTS) / 75, 6);
+  const durations = (await ask("slowest streams")).map((row) => row["duration_ms"]);
+  expect(slowest?.map((row) => Number(row["ms"]))).toEqual(durations);
+  expect(slowest?.[0]?.["request_id"]).toBe(long.requestId);
+  // Without a bound on time, the old ones count as well.
+  expect(tenants?.find((row) => row["tenant"] === "globex")).toMatchObject({ events: 22n });
 });

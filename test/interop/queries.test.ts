@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { forge } from "../fixtures/forged-tokens.ts";
 import { flushLake, GLOBEX_KEY, numberedEvents, sendEvents } from "../fixtures/lake-client.ts";
 import { startLakeService, type LakeService } from "../fixtures/lake-service.ts";
+import { readmeQueries } from "../fixtures/readme-queries.ts";
 import { readStream, resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
 import { attachSnippets, fillIn, queriesFor } from "./documented-queries.ts";
 import { queryClickHouse, queryDuckDb, runPython, type EngineRow } from "./engine-calls.ts";
@@ -144,6 +145,15 @@ describe("ClickHouse", () => {
     const check = EXPECTED[name];
     expect(check).toBeDefined();
     check?.(await ask(query));
+  });
+
+  test("answers what README.md asks", async () => {
+    const [success, trims, slowest, tenants] = readmeQueries("ClickHouse");
+    expect((await ask(success)).length).toBeGreaterThan(0);
+    const trimmed = LONG_EVENTS - BUFFER_EVENTS;
+    expect(Number((await ask(trims))[0]?.["trim_rate"])).toBeCloseTo(trimmed / (LONG_EVENTS + 6 + 3 + 4), 4);
+    expect((await ask(slowest))[0]).toMatchObject({ request_id: cut.requestId });
+    expect(new Set((await ask(tenants)).map((row) => row["tenant"]))).toEqual(new Set(["acme", "globex", "spillway"]));
   });
 
   test("finds the same table by the catalog", async () => {

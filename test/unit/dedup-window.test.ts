@@ -89,6 +89,12 @@ describe("the window", () => {
     expect([...second, ...third].every((each) => window.has(each))).toBe(true);
   });
 
+  it("never remembers more appends than its bound, however few events they have", () => {
+    const window = new DedupWindow(1000, 3);
+    const left = Array.from({ length: 6 }, (_, at) => window.add(at + 1, fingerprintsOf(1)));
+    expect(left).toEqual([[], [], [], [1], [2], [3]]);
+  });
+
   it("keeps a newer fingerprint whose older twin leaves", () => {
     const window = new DedupWindow(2);
     const [twin, other] = fingerprintsOf(2);
