@@ -6,7 +6,7 @@ import type { CommitterRecord } from "../../../durable-objects/iceberg/table-sto
 import type { ShardRecord } from "../../../durable-objects/analytics/shard-store.ts";
 import type { SimStorage } from "../sim-storage.ts";
 
-export interface DurableAppend {
+interface DurableAppend {
   readonly firstSeq: number;
   readonly eventCount: number;
   readonly appendedAtMs: number;
@@ -19,7 +19,7 @@ export interface DurableBatch {
   readonly uptoSeq: number;
 }
 
-export interface DurableLetter {
+interface DurableLetter {
   readonly letterId: number;
   readonly event: string;
 }

@@ -30,6 +30,8 @@ export interface CheckDeps {
   readonly coverage: Coverage;
 }
 
+/** The longest that a failure puts anything off. */
+const BACKOFF_MAX_MS = 300_000;
 const DEAD_LETTERS = /^dead-letters\/([^/]+)\/\d+-\d+\.ndjson$/;
 
 export class LakeCheck {
@@ -202,8 +204,7 @@ export class LakeCheck {
     const state = this.shardStates.get(shard);
     if (state === undefined) return;
     const { flushAgeMs, flushEvents } = this.deps.settings;
-    const backoffMs = Math.max(this.backoffs.get(shard.name) ?? 0, state.record.nextAttemptAtMs ?? 0);
-    this.backoffs.set(shard.name, backoffMs);
+    const backoffMs = this.noteBackoff(shard, state.record.nextAttemptAtMs);
     const oldest = state.appends.find(({ isRiding }) => !isRiding);
     if (oldest === undefined || shard.isAlarmRunning) return;
     const wantedAtMs = Math.max(oldest.appendedAtMs + flushAgeMs, backoffMs);
@@ -215,12 +216,23 @@ export class LakeCheck {
     checkAlarm("L3 the age deadline stands", shard, latestMs);
   }
 
+  /** @returns the latest time to which any failure so far may have put things off */
+  private noteBackoff(
+    process: { readonly name: string; readonly refusedAtMs: number },
+    nextAttemptAtMs: number | undefined,
+  ): number {
+    // A failure that could not be written down is kept in memory alone.
+    const unwrittenMs = process.refusedAtMs + BACKOFF_MAX_MS;
+    const backoffMs = Math.max(this.backoffs.get(process.name) ?? 0, nextAttemptAtMs ?? 0, unwrittenMs);
+    this.backoffs.set(process.name, backoffMs);
+    return backoffMs;
+  }
+
   /** What is staged is committed without being asked for. */
   private checkTableAlarm(table: SimProcess<TableObject>): void {
     const state = this.tableStates.get(table);
     if (state === undefined) return;
-    const backoffMs = Math.max(this.backoffs.get(table.name) ?? 0, state.record.nextAttemptAtMs ?? 0);
-    this.backoffs.set(table.name, backoffMs);
+    const backoffMs = this.noteBackoff(table, state.record.nextAttemptAtMs);
     if (table.isAlarmRunning || state.staged.length === 0) return;
     const latestMs = Math.max(backoffMs, table.lastTurnAtMs + this.deps.settings.commitIntervalMs);
     checkAlarm("work comes to its end", table, latestMs);

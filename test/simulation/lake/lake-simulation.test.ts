@@ -7,8 +7,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { Coverage } from "../coverage.ts";
 import { runLakeSeed } from "./run-lake-seed.ts";
 
-const SEEDS = 310;
-const STEPS = 150;
+const SEEDS = 300;
+const STEPS = 120;
 const FAILURES_SHOWN = 3;
 
 /** Everything a run must have met, each name as the simulation counts it. */
@@ -35,6 +35,7 @@ const INTERESTING = [
   "IcebergConflict",
   "IcebergCommitFailed",
   "BufferFlushFailed",
+  "storage refused a write",
   "crash at rest",
   "crash between turns",
   "crash in the middle of a turn",

@@ -7,7 +7,7 @@ import { readTableRows, rowKeys } from "../../fixtures/icebird-table.ts";
 import type { Coverage } from "../coverage.ts";
 import { Random } from "../random.ts";
 import { DiskDamage } from "./disk-damage.ts";
-import { LakeWorld } from "./lake-world.ts";
+import { LakeWorld, SHARDS_MAX } from "./lake-world.ts";
 import { breach } from "./lake-violation.ts";
 import { NO_FAULTS, type FaultRates } from "./network.ts";
 import { Operator } from "./operator.ts";
@@ -233,7 +233,7 @@ export class LakeSimulation {
     const { random, world } = this;
     const weather = random.weighted({ calm: 3, mild: 4, wild: 3 });
     world.network.faults = weather === "calm" ? CALM : weather === "mild" ? MILD : WILD;
-    world.diskFullRate = weather === "calm" ? 0 : 0.02;
+    world.diskFullRate = weather === "calm" ? 0 : 0.01;
     world.crashRate = weather === "calm" ? 0 : weather === "mild" ? 0.004 : 0.02;
   }
 
@@ -270,7 +270,7 @@ export class LakeSimulation {
       case "crash":
         return this.crash();
       case "shards":
-        this.producer.shards = this.random.int(1, 3);
+        this.producer.shards = this.random.int(1, SHARDS_MAX);
         this.coverage.note("number of shards changed");
         return `${this.producer.shards} shards`;
       case "damage":

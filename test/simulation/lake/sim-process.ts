@@ -71,6 +71,8 @@ export class SimProcess<T extends AlarmedObject> {
   isAlarmRunning = false;
   /** When the object last had a turn, by its own clock at its latest. */
   lastTurnAtMs = Number.NEGATIVE_INFINITY;
+  /** When storage last refused a write, by the object's clock. */
+  refusedAtMs = Number.NEGATIVE_INFINITY;
   /** Whether storage or alarm have changed since this was last set to false. */
   isChanged = true;
   private readonly make: (life: Life) => T;
@@ -85,7 +87,11 @@ export class SimProcess<T extends AlarmedObject> {
     this.make = make;
     this.deps = deps;
     // Not while the object is woken: the platform would only wake it again.
-    this.storage.shouldFail = (kind) => this.isUp && kind === "write" && deps.isDiskFull();
+    this.storage.shouldFail = (kind) => {
+      const isRefused = this.isUp && kind === "write" && deps.isDiskFull();
+      if (isRefused) this.refusedAtMs = deps.network.clock();
+      return isRefused;
+    };
   }
 
   get isUp(): boolean {
