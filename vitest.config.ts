@@ -1,3 +1,5 @@
+import { availableParallelism } from "node:os";
+
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -11,6 +13,8 @@ const INTEROP_TIMEOUT_MS = 900_000;
 
 export default defineConfig({
   test: {
+    // Also where there are two cores only: most of what black-box tests do is wait.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         test: {
@@ -40,12 +44,21 @@ export default defineConfig({
       },
       {
         test: {
+          name: "faults",
+          include: ["test/faults/**/*.test.ts"],
+          globalSetup: ["test/fixtures/build-bundle.ts"],
+          testTimeout: SLOW_TIMEOUT_MS,
+          hookTimeout: SLOW_TIMEOUT_MS,
+        },
+      },
+      {
+        test: {
           name: "slow",
           include: ["test/slow/**/*.test.ts"],
           globalSetup: ["test/fixtures/build-bundle.ts"],
           testTimeout: SLOW_TIMEOUT_MS,
           hookTimeout: SLOW_TIMEOUT_MS,
-          // One at a time: these measure memory and kill servers.
+          // One at a time: these measure memory.
           fileParallelism: false,
         },
       },

@@ -10,7 +10,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const PROJECTS = ["unit", "workerd", "blackbox", "slow"];
+const PROJECTS = ["unit", "workerd", "blackbox", "faults", "slow"];
 const RESULTS = "test-results";
 
 interface Counts {

@@ -14,7 +14,7 @@ import { checkTable, flushUntilEmpty, Producer } from "../fixtures/lake-load.ts"
 import { startLakeService, type LakeService } from "../fixtures/lake-service.ts";
 import { seededRandom, type Random } from "../fixtures/process-random.ts";
 
-const KILLS = 60;
+const KILLS = 52;
 /** So many of them take the host as well, which is as if a machine went down. */
 const HOST_KILL_EVERY = 15;
 const PRODUCERS = 4;
