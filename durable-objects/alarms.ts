@@ -26,7 +26,13 @@ export class Alarms {
     if (nextMs === undefined) return;
     if (this.setForMs !== undefined && this.setForMs <= nextMs) return;
     this.setForMs = nextMs;
-    await this.port.setAlarm(nextMs);
+    try {
+      await this.port.setAlarm(nextMs);
+    } catch (error) {
+      // Not set after all: the next call must try again.
+      if (this.setForMs === nextMs) this.setForMs = undefined;
+      throw error;
+    }
   }
 
   /** The alarm has gone off: none is set any more. */

@@ -4,12 +4,14 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
+import type { ConfigFault } from "../protocol/errors.ts";
 import type { CommitReport, CompactionReport, ExpiryReport, StageCall, TableStatus } from "../protocol/lake-call.ts";
 import { readLakeSettings, type LakeSettings } from "../protocol/lake-settings.ts";
 import { shardName } from "../protocol/shard-choice.ts";
 import { createLogSink, type LakeTelemetry } from "../protocol/telemetry.ts";
 import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
 import { Alarms } from "./alarms.ts";
+import { blockedByFaults } from "./configuration-faults.ts";
 import type { Catalog } from "./iceberg/catalog.ts";
 import { Committer } from "./iceberg/committer.ts";
 import { stringifyLossless } from "./iceberg/lossless-json.ts";
@@ -20,17 +22,21 @@ import { RestCatalog } from "./iceberg/rest-catalog.ts";
 import { TABLE_COLUMNS } from "./iceberg/table-columns.ts";
 import { describeTable } from "./iceberg/table-report.ts";
 import { TableStore, type KnownShard } from "./iceberg/table-store.ts";
-import { R2ObjectStore, within } from "./r2-object-store.ts";
+import { R2ObjectStore } from "./r2-object-store.ts";
 import { sqlPort } from "./sql-port.ts";
+import { sleep, within } from "./timing.ts";
 
 const CATALOG_TIMEOUT_MS = 30_000;
 /** Whoever asks how things are wants an answer when they are bad, too. */
 const STATUS_TIMEOUT_MS = 5_000;
+/** How often a faulty configuration is looked at again. */
+const BLOCKED_RETRY_MS = 60_000;
 
 const logSink = createLogSink((line) => console.log(line));
 
 export class IcebergTable extends DurableObject<Env> {
   private readonly settings: LakeSettings;
+  private readonly blockedBy: string | undefined;
   private readonly store: TableStore;
   private readonly catalog: Catalog;
   private readonly committer: Committer;
@@ -40,8 +46,9 @@ export class IcebergTable extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    // The Worker admits no request while these have faults.
-    this.settings = readLakeSettings({ ...env }, []);
+    const faults: ConfigFault[] = [];
+    this.settings = readLakeSettings({ ...env }, faults);
+    this.blockedBy = blockedByFaults(faults);
     this.telemetry = this.createTelemetry();
     this.store = new TableStore(sqlPort(ctx.storage));
     this.alarms = new Alarms(ctx.storage);
@@ -132,6 +139,7 @@ export class IcebergTable extends DurableObject<Env> {
 
   override async alarm(): Promise<void> {
     this.alarms.noteFired();
+    if (this.blockedBy !== undefined) return this.alarms.arm({ look: Date.now() + BLOCKED_RETRY_MS });
     const nowMs = Date.now();
     const commitAtMs = this.committer.dueAtMs(nowMs, this.settings.commitIntervalMs);
     if (commitAtMs !== undefined && commitAtMs <= nowMs) await this.committer.commit();
@@ -189,8 +197,4 @@ function createCatalog(settings: LakeSettings, objects: R2ObjectStore): Catalog 
     sleep,
     timeoutMs: CATALOG_TIMEOUT_MS,
   });
-}
-
-async function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => void setTimeout(resolve, ms));
 }

@@ -3,6 +3,7 @@
  * call that never returns would hold its shard's flush for ever.
  */
 import type { ObjectPage, ObjectStore, PutOutcome, StoredObject } from "./iceberg/object-store.ts";
+import { within } from "./timing.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 /** R2's code for "reduce your concurrent request rate for the same object" (platform documentation, 429). */
@@ -22,7 +23,7 @@ export class R2ObjectStore implements ObjectStore {
   ): Promise<PutOutcome> {
     const options = { onlyIf: { etagDoesNotMatch: "*" }, customMetadata: { ...metadata } };
     try {
-      const written = await within(this.bucket.put(key, bytes, options), "put");
+      const written = await within(this.bucket.put(key, bytes, options), "put", CALL_TIMEOUT_MS);
       return written === null ? "exists" : "written";
     } catch (error) {
       if (isThrottled(error)) return "throttled";
@@ -31,26 +32,30 @@ export class R2ObjectStore implements ObjectStore {
   }
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    await within(this.bucket.put(key, bytes), "put");
+    await within(this.bucket.put(key, bytes), "put", CALL_TIMEOUT_MS);
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
-    const object = await within(this.bucket.get(key), "get");
-    return object === null ? undefined : within(object.bytes(), "get");
+    const object = await within(this.bucket.get(key), "get", CALL_TIMEOUT_MS);
+    return object === null ? undefined : within(object.bytes(), "get", CALL_TIMEOUT_MS);
   }
 
   async head(key: string): Promise<StoredObject | undefined> {
-    const object = await within(this.bucket.head(key), "head");
+    const object = await within(this.bucket.head(key), "head", CALL_TIMEOUT_MS);
     return object === null ? undefined : toStored(object);
   }
 
   async list(prefix: string, cursor?: string): Promise<ObjectPage> {
-    const page = await within(this.bucket.list({ prefix, ...(cursor === undefined ? {} : { cursor }) }), "list");
+    const page = await within(
+      this.bucket.list({ prefix, ...(cursor === undefined ? {} : { cursor }) }),
+      "list",
+      CALL_TIMEOUT_MS,
+    );
     return { objects: page.objects.map(toStored), cursor: page.truncated ? page.cursor : undefined };
   }
 
   async delete(keys: readonly string[]): Promise<void> {
-    await within(this.bucket.delete([...keys]), "delete");
+    await within(this.bucket.delete([...keys]), "delete", CALL_TIMEOUT_MS);
   }
 }
 
@@ -60,17 +65,4 @@ function toStored({ key, size, uploaded, customMetadata }: R2Object): StoredObje
 
 function isThrottled(error: unknown): boolean {
   return error instanceof Error && error.message.includes(THROTTLED_CODE);
-}
-
-/** What is not back in time has failed; whether it was done, only a look at the bucket can tell. */
-export async function within<T>(call: Promise<T>, name: string, timeoutMs = CALL_TIMEOUT_MS): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${name} took longer than ${timeoutMs} ms`)), timeoutMs);
-  });
-  try {
-    return await Promise.race([call, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

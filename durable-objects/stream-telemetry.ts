@@ -5,6 +5,7 @@ import { readLakeSettings } from "../protocol/lake-settings.ts";
 import { shardName, shardOf } from "../protocol/shard-choice.ts";
 import { createLogSink, type TelemetrySink } from "../protocol/telemetry.ts";
 import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
+import { sleep } from "./timing.ts";
 
 const logSink = createLogSink((line) => console.log(line));
 
@@ -19,7 +20,7 @@ export function streamTelemetry(ctx: DurableObjectState, env: Env): TelemetrySin
       return (await shard.append({ shardIndex, events, isRiding: false })).ok;
     },
     waitUntil: (work) => ctx.waitUntil(work),
-    sleep: async (ms) => new Promise((resolve) => void setTimeout(resolve, ms)),
+    sleep,
     clock: Date.now,
     randomId: () => crypto.randomUUID(),
     onDropped: logSink,

@@ -89,7 +89,8 @@ export class Lake {
   private async flushShard(index: number): Promise<ShardFlushEntry> {
     const nothing: ShardFlushReport = { shard: "", events: 0, files: 0, bytes: 0, remaining: 0, error: null };
     try {
-      return { name: shardName(index), ...(await this.shard(index).flush()) };
+      const report: ShardFlushReport | undefined = await this.shard(index).flush();
+      return { name: shardName(index), ...(report ?? nothing) };
     } catch {
       return { name: shardName(index), ...nothing, error: "the shard cannot be reached" };
     }
