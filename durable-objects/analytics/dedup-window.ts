@@ -31,6 +31,16 @@ export class DedupWindow {
     this.maxAppends = maxAppends;
   }
 
+  /** First seq of the oldest append that is remembered. */
+  get firstSeq(): number | undefined {
+    return this.entries[0]?.firstSeq;
+  }
+
+  /** Whether the append that begins at this seq, the newest there is, is remembered. */
+  holds(firstSeq: number): boolean {
+    return this.entries.at(-1)?.firstSeq === firstSeq;
+  }
+
   has({ high, low }: Fingerprint): boolean {
     return this.lowByHigh.get(high) === low;
   }

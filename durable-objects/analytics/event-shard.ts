@@ -40,6 +40,8 @@ export interface EventShardDeps {
 
 /** How long a producer waits at a full shard for the flush that may make room. */
 const FULL_WAIT_MS = 5_000;
+/** How often the table object is asked again to take note of this shard. */
+const REGISTER_RETRY_MS = 30_000;
 /** How often a blocked shard looks whether it still is. */
 const BLOCKED_RETRY_MS = 60_000;
 
@@ -201,7 +203,9 @@ export class EventShard {
     const leastMs = nowMs + (blockedBy === undefined ? overdueMs : BLOCKED_RETRY_MS);
     const isOverdue = flushAtMs !== undefined && flushAtMs <= nowMs;
     const isHeld = blockedBy !== undefined && flushAtMs !== undefined;
-    const registerAtMs = buffer.record.isRegistered ? undefined : nowMs + settings.flushAgeMs;
+    const registerAtMs = buffer.record.isRegistered
+      ? undefined
+      : nowMs + Math.max(settings.flushAgeMs, REGISTER_RETRY_MS);
     await alarms.arm({ flush: isOverdue || isHeld ? leastMs : flushAtMs, register: registerAtMs });
   }
 }

@@ -13,12 +13,21 @@ import { dayOf, MICROS_PER_MS, type LakeEvent } from "../../protocol/lake-event.
 import type { LakeSettings } from "../../protocol/lake-settings.ts";
 import { encodePayload, sizeInChars, splitIntoRows } from "./append-payload.ts";
 import { DedupWindow, fingerprintOf, packFingerprints, unpackFingerprints, type Fingerprint } from "./dedup-window.ts";
-import type { DeadLetter, NewAppend, SealedBatch, ShardRecord, ShardStore, StoredAppend } from "./shard-store.ts";
+import {
+  WINDOW_MAX_ROWS,
+  type DeadLetter,
+  type NewAppend,
+  type SealedBatch,
+  type ShardRecord,
+  type ShardStore,
+  type StoredAppend,
+  type StoredShard,
+} from "./shard-store.ts";
 
 /** Events whose fingerprints a shard remembers. About 80 bytes of memory each. */
 export const DEDUP_WINDOW_EVENTS = 50_000;
-/** Rows kept for their fingerprints: all of them are read when the object starts. */
-const DEDUP_WINDOW_ROWS = 10_000;
+/** Rows that lie in memory one by one; beyond, they are sealed. */
+const OPEN_MAX_ROWS = 5_000;
 
 /** Most rows and bytes of one batch, for the 128 MB that objects of an isolate share. */
 export const BATCH_MAX_EVENTS = 20_000;
@@ -34,9 +43,13 @@ export class ShardBuffer {
   readonly record: ShardRecord;
   private readonly store: ShardStore;
   private readonly settings: LakeSettings;
-  private readonly window = new DedupWindow(DEDUP_WINDOW_EVENTS, DEDUP_WINDOW_ROWS);
-  /** Appends that have left the window but not the buffer: their rows go with their batch. */
-  private readonly outlived = new Set<number>();
+  private readonly window = new DedupWindow(DEDUP_WINDOW_EVENTS, WINDOW_MAX_ROWS);
+  /** Emptied rows that have left the window: they go with the next append. */
+  private dueForRemoval: number[] = [];
+  /** Emptied rows before this one go with the next append, too: where a restart has forgotten which. */
+  private forgottenBelow: number | undefined;
+  /** The newest row's first seq; it stays whatever it holds, and tells a restart how far the seqs have come. L2 */
+  private newestRow = 0;
   private open: StoredAppend[] = [];
   private sealed: SealedBatch[] = [];
   private nextSeq = 1;
@@ -68,30 +81,27 @@ export class ShardBuffer {
       fillMark: 0,
     };
     store.create(record);
-    return new ShardBuffer(store, settings, { record, appends: [], batches: [], deadLetters: 0 });
+    const nothing = { open: [], window: [], batches: [], deadLetters: 0, nextSeq: 1, newestRow: 0 };
+    return new ShardBuffer(store, settings, { record, ...nothing });
   }
 
-  private constructor(store: ShardStore, settings: LakeSettings, stored: NonNullable<ReturnType<ShardStore["load"]>>) {
+  private constructor(store: ShardStore, settings: LakeSettings, stored: StoredShard) {
     this.store = store;
     this.settings = settings;
     this.record = stored.record;
     this.sealed = [...stored.batches];
     this.deadLetters = stored.deadLetters;
-    const sealedUpto = this.sealed.at(-1)?.uptoSeq ?? 0;
-    const emptied = new Set<number>();
-    for (const { fingerprints, ...append } of stored.appends) {
-      if (append.byteSize === 0) emptied.add(append.firstSeq);
-      else this.count(append.eventCount, append.byteSize);
-      if (append.byteSize > 0 && append.firstSeq > sealedUpto) this.addOpen(append);
-      for (const left of this.leaving(append.firstSeq, unpackFingerprints(fingerprints))) this.outlived.add(left);
-      this.nextSeq = append.firstSeq + append.eventCount;
+    this.nextSeq = stored.nextSeq;
+    this.newestRow = stored.newestRow;
+    for (const { eventCount, byteSize } of this.sealed) this.count(eventCount, byteSize);
+    for (const append of stored.open) {
+      this.addOpen(append);
+      this.count(append.eventCount, append.byteSize);
     }
-    // Emptied rows that a smaller window has no use for are dropped with the next append.
-    this.dueForRemoval = [...this.outlived].filter((firstSeq) => emptied.has(firstSeq));
-    for (const firstSeq of this.dueForRemoval) this.outlived.delete(firstSeq);
+    for (const { firstSeq, fingerprints } of stored.window) this.window.add(firstSeq, unpackFingerprints(fingerprints));
+    // Rows that an earlier process has left behind go with the next append.
+    this.forgottenBelow = this.window.firstSeq ?? this.nextSeq;
   }
-
-  private dueForRemoval: number[];
 
   /** Takes all events that are new, or none where they do not fit. L1 */
   append(call: Pick<AppendCall, "events" | "isRiding">, nowMs: number): AppendAnswer {
@@ -126,11 +136,13 @@ export class ShardBuffer {
     let at = 0;
     for (const events of splitIntoRows(taken.events)) {
       const payload = encodePayload(events);
+      const days = new Set(events.map((event) => dayOf(event.timeUs)));
       appends.push({
         firstSeq,
         eventCount: events.length,
         byteSize: payload.byteLength,
-        dayCount: new Set(events.map((event) => dayOf(event.timeUs))).size,
+        dayCount: days.size,
+        firstDay: Math.min(...days),
         appendedAtMs: nowMs,
         isRiding: taken.isRiding,
         fingerprints: packFingerprints(taken.fingerprints.slice(at, at + events.length)),
@@ -140,15 +152,29 @@ export class ShardBuffer {
       at += events.length;
     }
     // Nothing in memory changes before the rows are there: storage may refuse them.
-    this.store.append(appends, this.dueForRemoval);
+    this.store.append(appends, { firstSeqs: this.dueForRemoval, forgottenBelow: this.forgottenBelow });
     this.dueForRemoval = [];
+    this.forgottenBelow = undefined;
     this.nextSeq = firstSeq;
+    this.newestRow = appends.at(-1)?.firstSeq ?? this.newestRow;
     at = 0;
     for (const { payload: _, fingerprints: __, ...append } of appends) {
       this.addOpen(append);
       this.count(append.eventCount, append.byteSize);
       this.remember(append.firstSeq, taken.fingerprints.slice(at, at + append.eventCount));
       at += append.eventCount;
+    }
+    this.sealFull();
+  }
+
+  /** Sealed rows are one entry in memory: a backlog of many small appends costs no more than one of large ones. */
+  private sealFull(): void {
+    const isFull = () =>
+      this.open.length >= OPEN_MAX_ROWS || this.openEvents >= BATCH_MAX_EVENTS || this.openBytes >= BATCH_MAX_BYTES;
+    try {
+      while (isFull()) this.sealNext(this.lastSeq);
+    } catch {
+      // Storage refuses just now. The events are kept, and sealed with the next append or flush.
     }
   }
 
@@ -172,15 +198,10 @@ export class ShardBuffer {
   }
 
   private remember(firstSeq: number, fingerprints: readonly Fingerprint[]): void {
-    for (const left of this.leaving(firstSeq, fingerprints)) {
-      if (this.isBuffered(left)) this.outlived.add(left);
-      else this.dueForRemoval.push(left);
-    }
-  }
-
-  /** Rows that nothing has to be remembered of any more, once their events are delivered. */
-  private leaving(firstSeq: number, fingerprints: readonly Fingerprint[]): readonly number[] {
-    return fingerprints.length === 0 ? [firstSeq] : this.window.add(firstSeq, fingerprints);
+    // Of the shard's own events nothing has to be remembered: their row goes when they are delivered.
+    if (fingerprints.length === 0) return;
+    const left = this.window.add(firstSeq, fingerprints);
+    this.dueForRemoval.push(...left.filter((row) => !this.isBuffered(row)));
   }
 
   private isBuffered(firstSeq: number): boolean {
@@ -203,20 +224,22 @@ export class ShardBuffer {
    * @param uptoSeq nothing after it is sealed anew, so that steady traffic cannot keep a flush going
    */
   nextBatch(uptoSeq: number): SealedBatch | undefined {
-    const [waiting] = this.sealed;
-    if (waiting !== undefined) return waiting;
+    return this.sealed[0] ?? this.sealNext(uptoSeq);
+  }
+
+  private sealNext(uptoSeq: number): SealedBatch | undefined {
     const first = this.open[0];
     if (first === undefined || first.firstSeq > uptoSeq) return undefined;
     let eventCount = 0;
     let byteSize = 0;
-    let dayCount = 0;
+    const days = new DayCount();
     let taken = 0;
     for (const append of this.open) {
       if (append.firstSeq > uptoSeq) break;
       eventCount += append.eventCount;
       byteSize += append.byteSize;
-      dayCount += append.dayCount;
-      const isOver = eventCount > BATCH_MAX_EVENTS || byteSize > BATCH_MAX_BYTES || dayCount > BATCH_MAX_DAYS;
+      days.add(append);
+      const isOver = eventCount > BATCH_MAX_EVENTS || byteSize > BATCH_MAX_BYTES || days.atMost > BATCH_MAX_DAYS;
       if (taken > 0 && isOver) {
         eventCount -= append.eventCount;
         byteSize -= append.byteSize;
@@ -244,14 +267,13 @@ export class ShardBuffer {
 
   /** A batch is delivered: its events leave. L1 */
   finish(batch: SealedBatch, deadLetters: readonly Omit<DeadLetter, "letterId">[], nowMs: number): void {
-    const left = [...this.outlived].filter((firstSeq) => firstSeq >= batch.fromSeq && firstSeq <= batch.uptoSeq);
     const change = { lastFlushAtMs: nowMs, lastError: undefined, attempts: 0, nextAttemptAtMs: undefined };
-    this.store.finish({ batch, deadLetters, record: { ...this.record, ...change } });
+    const windowStart = this.window.firstSeq ?? this.nextSeq;
+    const { newestRow } = this;
+    this.store.finish({ batch, deadLetters, windowStart, newestRow, record: { ...this.record, ...change } });
     Object.assign(this.record, change);
-    for (const firstSeq of left) {
-      this.outlived.delete(firstSeq);
-      // With the next append, not now: the last row tells a restart how far the seqs have come. L2
-      this.dueForRemoval.push(firstSeq);
+    if (newestRow >= batch.fromSeq && newestRow <= batch.uptoSeq && !this.window.holds(newestRow)) {
+      this.dueForRemoval.push(newestRow);
     }
     this.sealed.shift();
     this.count(-batch.eventCount, -batch.byteSize);
@@ -314,7 +336,8 @@ export class ShardBuffer {
 
   status(nowMs: number): ShardStatus {
     const { record } = this;
-    const oldestAtMs = this.sealed[0]?.oldestAtMs ?? this.open[0]?.appendedAtMs;
+    // Of what waits for others to cause a flush, the age says nothing.
+    const oldestAtMs = this.sealed[0]?.oldestAtMs ?? this.open.find((append) => !append.isRiding)?.appendedAtMs;
     return {
       shard: record.name,
       events: this.events,
@@ -338,6 +361,21 @@ export class ShardBuffer {
   private count(events: number, bytes: number): void {
     this.events += events;
     this.bytes += bytes;
+  }
+}
+
+/** Days of a batch, never too few: those of appends of several days are counted as if they had none in common. */
+class DayCount {
+  private readonly single = new Set<number>();
+  private several = 0;
+
+  add({ dayCount, firstDay }: StoredAppend): void {
+    if (dayCount === 1) this.single.add(firstDay);
+    else this.several += dayCount;
+  }
+
+  get atMost(): number {
+    return this.single.size + this.several;
   }
 }
 

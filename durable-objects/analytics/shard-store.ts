@@ -32,6 +32,8 @@ export interface StoredAppend {
   /** 0 once its events are in the table. */
   readonly byteSize: number;
   readonly dayCount: number;
+  /** The earliest of its events' days: the only one of most appends. */
+  readonly firstDay: number;
   readonly appendedAtMs: number;
   readonly isRiding: boolean;
 }
@@ -62,18 +64,29 @@ export interface DeadLetter {
   readonly atMs: number;
 }
 
+/** What a process needs in memory: never the whole backlog. */
 export interface StoredShard {
   readonly record: ShardRecord;
-  readonly appends: readonly (StoredAppend & { readonly fingerprints: ArrayBuffer })[];
+  /** Appends that are not sealed yet. */
+  readonly open: readonly StoredAppend[];
+  /** Fingerprints of the newest appends, oldest first. */
+  readonly window: readonly { readonly firstSeq: number; readonly fingerprints: ArrayBuffer }[];
+  readonly nextSeq: number;
+  /** First seq of the newest row; 0 where there is none. */
+  readonly newestRow: number;
   readonly batches: readonly SealedBatch[];
   readonly deadLetters: number;
 }
+
+/** Rows kept for their fingerprints alone: all of them are read when the object starts. */
+export const WINDOW_MAX_ROWS = 10_000;
 
 const LAYOUT_VERSION = 1;
 const CREATE = [
   `CREATE TABLE IF NOT EXISTS shard (id INTEGER PRIMARY KEY CHECK (id = 0), layout INTEGER NOT NULL, record TEXT NOT NULL)`,
   `CREATE TABLE IF NOT EXISTS append (
     first_seq INTEGER PRIMARY KEY, event_count INTEGER NOT NULL, byte_size INTEGER NOT NULL, day_count INTEGER NOT NULL,
+    first_day INTEGER NOT NULL,
     appended_at_ms INTEGER NOT NULL, is_riding INTEGER NOT NULL, fingerprints BLOB NOT NULL, payload BLOB NOT NULL)`,
   `CREATE TABLE IF NOT EXISTS batch (
     batch INTEGER PRIMARY KEY, from_seq INTEGER NOT NULL, upto_seq INTEGER NOT NULL, event_count INTEGER NOT NULL,
@@ -85,12 +98,19 @@ const CREATE = [
 const HAS_SHARD = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'shard'";
 const GET_RECORD = "SELECT layout, record FROM shard WHERE id = 0";
 const PUT_RECORD = "INSERT OR REPLACE INTO shard (id, layout, record) VALUES (0, ?, ?)";
-const LIST_APPENDS = `SELECT first_seq, event_count, byte_size, day_count, appended_at_ms, is_riding, fingerprints
-  FROM append ORDER BY first_seq`;
+const LIST_OPEN = `SELECT first_seq, event_count, byte_size, day_count, first_day, appended_at_ms, is_riding
+  FROM append WHERE first_seq > ? AND byte_size > 0 ORDER BY first_seq`;
+const LIST_WINDOW = `SELECT first_seq, fingerprints FROM append WHERE length(fingerprints) > 0
+  ORDER BY first_seq DESC LIMIT ?`;
+const GET_NEWEST = "SELECT first_seq, event_count FROM append ORDER BY first_seq DESC LIMIT 1";
 const PUT_APPEND = `INSERT INTO append
-  (first_seq, event_count, byte_size, day_count, appended_at_ms, is_riding, fingerprints, payload)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+  (first_seq, event_count, byte_size, day_count, first_day, appended_at_ms, is_riding, fingerprints, payload)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const DROP_APPEND = "DELETE FROM append WHERE first_seq = ? AND byte_size = 0";
+const DROP_FORGOTTEN =
+  "DELETE FROM append WHERE byte_size = 0 AND first_seq < ? AND (first_seq < ? OR length(fingerprints) = 0)";
+const DROP_DELIVERED = `DELETE FROM append WHERE first_seq BETWEEN ? AND ? AND first_seq < ?
+  AND (first_seq < ? OR length(fingerprints) = 0)`;
 const EMPTY_APPENDS = "UPDATE append SET byte_size = 0, payload = x'' WHERE first_seq BETWEEN ? AND ?";
 const GET_PAYLOADS = `SELECT first_seq, appended_at_ms, payload FROM append
   WHERE first_seq BETWEEN ? AND ? AND byte_size > 0 ORDER BY first_seq`;
@@ -126,9 +146,24 @@ export class ShardStore {
     return {
       // Written by putRecord, under the layout version just checked.
       record: JSON.parse(textIn(row, "record")) as ShardRecord,
-      appends: this.sql.exec(LIST_APPENDS).toArray().map(readAppend),
-      batches: this.sql.exec(LIST_BATCHES).toArray().map(readBatch),
+      ...this.loadAppends(),
       deadLetters: this.countDeadLetters(),
+    };
+  }
+
+  private loadAppends() {
+    const batches = this.sql.exec(LIST_BATCHES).toArray().map(readBatch);
+    const [newest] = this.sql.exec(GET_NEWEST).toArray();
+    const newestRow = newest === undefined ? 0 : numberIn(newest, "first_seq");
+    return {
+      batches,
+      open: this.sql
+        .exec(LIST_OPEN, batches.at(-1)?.uptoSeq ?? 0)
+        .toArray()
+        .map(readAppend),
+      window: this.sql.exec(LIST_WINDOW, WINDOW_MAX_ROWS).toArray().map(readFingerprints).reverse(),
+      nextSeq: newest === undefined ? 1 : newestRow + numberIn(newest, "event_count"),
+      newestRow,
     };
   }
 
@@ -143,8 +178,11 @@ export class ShardStore {
     this.sql.exec(PUT_RECORD, LAYOUT_VERSION, JSON.stringify(record));
   }
 
-  /** One transaction: new appends in, and out those whose fingerprints have left the window. */
-  append(appends: readonly NewAppend[], left: readonly number[]): void {
+  /** One transaction: new appends in, and out what nobody needs any more. */
+  append(
+    appends: readonly NewAppend[],
+    gone: { readonly firstSeqs: readonly number[]; readonly forgottenBelow: number | undefined },
+  ): void {
     this.sql.transaction(() => {
       for (const append of appends) {
         this.sql.exec(
@@ -153,13 +191,17 @@ export class ShardStore {
           append.eventCount,
           append.byteSize,
           append.dayCount,
+          append.firstDay,
           append.appendedAtMs,
           append.isRiding ? 1 : 0,
           append.fingerprints,
           append.payload,
         );
       }
-      this.dropEmpty(left);
+      for (const firstSeq of gone.firstSeqs) this.sql.exec(DROP_APPEND, firstSeq);
+      if (gone.forgottenBelow !== undefined) {
+        this.sql.exec(DROP_FORGOTTEN, appends[0]?.firstSeq ?? 0, gone.forgottenBelow);
+      }
     });
   }
 
@@ -187,10 +229,16 @@ export class ShardStore {
   finish(change: {
     batch: SealedBatch;
     deadLetters: readonly Omit<DeadLetter, "letterId">[];
+    /** Fingerprints of rows from here on are still needed. */
+    windowStart: number;
+    /** Stays, whatever it holds. */
+    newestRow: number;
     record: ShardRecord;
   }): void {
+    const { fromSeq, uptoSeq } = change.batch;
     this.sql.transaction(() => {
-      this.sql.exec(EMPTY_APPENDS, change.batch.fromSeq, change.batch.uptoSeq);
+      this.sql.exec(DROP_DELIVERED, fromSeq, uptoSeq, change.newestRow, change.windowStart);
+      this.sql.exec(EMPTY_APPENDS, fromSeq, uptoSeq);
       this.sql.exec(DROP_BATCH, change.batch.batch);
       for (const { event, reason, attempts, atMs } of change.deadLetters) {
         this.sql.exec(PUT_DEAD_LETTER, event, reason, attempts, atMs);
@@ -220,24 +268,24 @@ export class ShardStore {
   dropDeadLetters(uptoLetterId: number): void {
     this.sql.exec(DROP_DEAD_LETTERS, uptoLetterId);
   }
-
-  private dropEmpty(firstSeqs: readonly number[]): void {
-    for (const firstSeq of firstSeqs) this.sql.exec(DROP_APPEND, firstSeq);
-  }
 }
 
-function readAppend(row: SqlRow): StoredAppend & { fingerprints: ArrayBuffer } {
-  const { fingerprints } = row;
-  if (!(fingerprints instanceof ArrayBuffer)) throw new Error("an append row has no fingerprints");
+function readAppend(row: SqlRow): StoredAppend {
   return {
     firstSeq: numberIn(row, "first_seq"),
     eventCount: numberIn(row, "event_count"),
     byteSize: numberIn(row, "byte_size"),
     dayCount: numberIn(row, "day_count"),
+    firstDay: numberIn(row, "first_day"),
     appendedAtMs: numberIn(row, "appended_at_ms"),
     isRiding: row["is_riding"] === 1,
-    fingerprints,
   };
+}
+
+function readFingerprints(row: SqlRow): { firstSeq: number; fingerprints: ArrayBuffer } {
+  const { fingerprints } = row;
+  if (!(fingerprints instanceof ArrayBuffer)) throw new Error("an append row has no fingerprints");
+  return { firstSeq: numberIn(row, "first_seq"), fingerprints };
 }
 
 function readBatch(row: SqlRow): SealedBatch {

@@ -127,7 +127,7 @@ export const LAKE_FAULTS: readonly LakeFault[] = [
   }),
   fault("the dedup window forgets", DedupWindow, "has", () => () => false),
   fault("traffic postpones the age deadline", ShardBuffer, "wantedAtMs", (self, original) => (nowMs) => {
-    const open = Reflect.get(self, "open") as StoredShard["appends"];
+    const open = Reflect.get(self, "open") as StoredShard["open"];
     const newest = open.at(-1);
     const wantedAtMs = original(nowMs);
     if (newest === undefined || wantedAtMs === undefined || wantedAtMs === nowMs) return wantedAtMs;
@@ -150,7 +150,7 @@ export const LAKE_FAULTS: readonly LakeFault[] = [
   fault("seqs begin anew with the process", ShardStore, "load", (_, original) => () => {
     const stored = original() as StoredShard | undefined;
     if (stored === undefined) return undefined;
-    return { ...stored, appends: stored.appends.filter(({ byteSize }) => byteSize > 0) };
+    return { ...stored, nextSeq: Math.max(1, stored.nextSeq - 1) };
   }),
   fault("a failed flush lets its batch go", ShardBuffer, "noteFailure", (self, original) => (...args) => {
     original(...args);
