@@ -109,7 +109,7 @@ export class IcebergTable extends DurableObject<Env> {
   async status(): Promise<TableStatus> {
     const staged = { staged_files: this.store.countStagedFiles(), record: this.committer.record };
     try {
-      const table = await within(this.catalog.loadOrCreate(), "the catalog", STATUS_TIMEOUT_MS);
+      const table = await within(this.catalog.load(), "the catalog", STATUS_TIMEOUT_MS);
       return describeTable(this.settings, staged, table);
     } catch (error) {
       const reason = error instanceof Error ? error.message : "the catalog failed";
@@ -130,11 +130,12 @@ export class IcebergTable extends DurableObject<Env> {
     return report;
   }
 
-  /** The table as the embedded catalog has it, as JSON text: its ids do not survive as numbers. */
+  /** `undefined` before the first flush. The table as the embedded catalog has it, as JSON text: its ids do not survive as numbers. */
   async metadata(): Promise<{ metadataLocation: string; metadata: string } | undefined> {
     if (!this.catalog.isEmbedded) return undefined;
-    const { metadata, metadataLocation } = await this.catalog.loadOrCreate();
-    return { metadataLocation, metadata: stringifyLossless(metadata) };
+    const table = await this.catalog.load();
+    if (table === undefined) return undefined;
+    return { metadataLocation: table.metadataLocation, metadata: stringifyLossless(table.metadata) };
   }
 
   override async alarm(): Promise<void> {

@@ -4,6 +4,9 @@
 import { MICROS_PER_MS, type LakeEvent } from "./lake-event.ts";
 import type { TelemetryRecord } from "./telemetry.ts";
 
+/** Begins every source of the service's own: nobody else's events may come from there. */
+export const OWN_SOURCE_PREFIX = "spillway/";
+
 /** Tenant of what the service does for itself. */
 const OWN_TENANT = "spillway";
 
@@ -17,7 +20,7 @@ export function toLakeEvent(record: TelemetryRecord, id: string): LakeEvent {
   const { event, time, request_id: requestId, tenant, ...rest } = record;
   return {
     id,
-    source: record.route === undefined ? "spillway/lake" : `spillway/streams/${record.route}`,
+    source: record.route === undefined ? `${OWN_SOURCE_PREFIX}lake` : `${OWN_SOURCE_PREFIX}streams/${record.route}`,
     type: event,
     subject: record.correlation_id,
     timeUs: Date.parse(time) * MICROS_PER_MS,

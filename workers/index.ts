@@ -37,7 +37,7 @@ async function createAppFor(env: Env): Promise<Hono<HonoEnv>> {
     ring: await createKeyRing(config.resumeSecret, config.previousResumeSecret),
     streams: new StreamObjects(env.REQUEST_STREAM),
     lake,
-    telemetry: fanOut(logSink, createLakeSink(lake, config.lake.shards)),
+    telemetry: fanOut(logSink, createLakeSink(lake, config.lake.shards, logSink)),
     clock: Date.now,
     randomBytes,
     randomId: () => crypto.randomUUID(),

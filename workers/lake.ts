@@ -14,6 +14,8 @@ import type {
 import type { LakeSettings } from "../protocol/lake-settings.ts";
 import { shardName, TABLE_OBJECT_NAME } from "../protocol/shard-choice.ts";
 
+const FLUSHES_AT_ONCE = 2;
+
 export class Lake {
   private readonly shards: Env["EVENT_BUFFER_DO"];
   private readonly tables: Env["ICEBERG_TABLE_DO"];
@@ -36,10 +38,10 @@ export class Lake {
     }
   }
 
-  /** Flushes every shard there is, all at once, and then commits what they staged. */
+  /** Flushes every shard there is, and then commits what they staged. */
   async flushAll(): Promise<AdminFlushReport> {
     const { indexes, error } = await this.findShards();
-    const shards = await Promise.all(indexes.map((index) => this.flushShard(index)));
+    const shards = await this.flushInTurns(indexes);
     const commit = await this.commit();
     const failed = shards.filter((shard) => shard.error !== null).map((shard) => shard.name);
     return {
@@ -84,6 +86,16 @@ export class Lake {
     } catch {
       return { indexes: [...indexes], error: "the table object cannot be reached" };
     }
+  }
+
+  /** A few at a time: objects of one class may share the memory of one isolate. */
+  private async flushInTurns(indexes: readonly number[]): Promise<ShardFlushEntry[]> {
+    const entries: ShardFlushEntry[] = [];
+    for (let at = 0; at < indexes.length; at += FLUSHES_AT_ONCE) {
+      const turn = indexes.slice(at, at + FLUSHES_AT_ONCE);
+      entries.push(...(await Promise.all(turn.map((index) => this.flushShard(index)))));
+    }
+    return entries;
   }
 
   private async flushShard(index: number): Promise<ShardFlushEntry> {

@@ -6,7 +6,7 @@
  */
 import type { StageCall } from "../../protocol/lake-call.ts";
 import { dayOf, type LakeRow } from "../../protocol/lake-event.ts";
-import type { DataFile } from "../iceberg/data-file.ts";
+import { DESCRIPTOR, type DataFile } from "../iceberg/data-file.ts";
 import { dayText, keyOf } from "../iceberg/locations.ts";
 import type { ObjectStore } from "../iceberg/object-store.ts";
 import { decodeParquet } from "../iceberg/parquet-decode.ts";
@@ -14,9 +14,6 @@ import { encodeParquet, findUnencodable } from "../iceberg/parquet-encode.ts";
 import { TABLE_COLUMNS } from "../iceberg/table-columns.ts";
 import { jsonSizeOf } from "../row-size.ts";
 import type { Batch, BatchSink, Delivery, PoisonRow } from "./batch-sink.ts";
-
-/** Beside each file, as JSON: its {@link DataFile}. About 1.5 KB of the 8 KB that R2 keeps. */
-const DESCRIPTOR = "descriptor";
 
 export interface IcebergSinkDeps {
   readonly objects: ObjectStore;

@@ -36,6 +36,8 @@ export class CatalogError extends Error {
 export interface Catalog {
   /** Whether this catalog's snapshots, orphans and small files are ours to look after. */
   readonly isEmbedded: boolean;
+  /** Reads the table anew; `undefined` where there is none. @throws {CatalogError} */
+  load(): Promise<LoadedTable | undefined>;
   /** Reads the table anew, or makes it. @throws {CatalogError} */
   loadOrCreate(): Promise<LoadedTable>;
   /** @param idempotencyKey the same for every attempt at one commit, a UUID */

@@ -98,8 +98,9 @@ export class Committer {
     return Math.max(nowMs + Math.max(0, commitIntervalMs - sinceMs), nextAttemptAtMs ?? 0);
   }
 
-  noteMaintenance(nowMs: number): void {
+  noteMaintenance(nowMs: number, hasLeftovers: boolean): void {
     this.record.lastMaintenanceAtMs = nowMs;
+    this.record.hasLeftovers = hasLeftovers;
     this.deps.store.putRecord(this.record);
   }
 

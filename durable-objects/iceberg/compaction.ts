@@ -10,7 +10,7 @@ import type { LakeRow } from "../../protocol/lake-event.ts";
 import { jsonSizeOf } from "../row-size.ts";
 import type { LoadedTable } from "./catalog.ts";
 import type { Committer } from "./committer.ts";
-import type { DataFile } from "./data-file.ts";
+import { DESCRIPTOR, type DataFile } from "./data-file.ts";
 import { dayText, keyOf } from "./locations.ts";
 import { ENTRY_STATUS, type ContentFile } from "./manifest.ts";
 import type { ManifestFiles } from "./manifest-files.ts";
@@ -41,6 +41,7 @@ interface SmallFile {
   readonly path: string;
   readonly day: number;
   readonly rows: number;
+  readonly fileSizeBytes: number;
 }
 
 interface Rewrite {
@@ -67,7 +68,7 @@ export async function compact(table: LoadedTable, deps: CompactionDeps): Promise
   const rewrite: Rewrite = { removed: [], added: [] };
   for (const [day, files] of small) {
     if (rewrite.added.length >= OUTPUTS_PER_RUN) break;
-    await rewriteDay(day, files, { ...deps, location: table.metadata.location, rewrite });
+    await rewriteDay(files, { ...deps, day, location: table.metadata.location, rewrite });
   }
   const remaining = [...small.values()].reduce((sum, files) => sum + files.length, 0) - rewrite.removed.length;
   if (rewrite.added.length === 0) return { ...nothing, remaining_files: 0 };
@@ -112,42 +113,75 @@ function asSmall(file: ContentFile): SmallFile | undefined {
   const isParquet = file.format.toUpperCase() === "PARQUET";
   if (typeof day !== "number" || !isParquet) return undefined;
   const rows = Number(file.recordCount);
-  const isSmall = rows < SMALL_MAX_ROWS && Number(file.fileSizeBytes) < SMALL_MAX_BYTES;
-  return isSmall ? { path: file.path, day, rows } : undefined;
+  const fileSizeBytes = Number(file.fileSizeBytes);
+  const isSmall = rows < SMALL_MAX_ROWS && fileSizeBytes < SMALL_MAX_BYTES;
+  return isSmall ? { path: file.path, day, rows, fileSizeBytes } : undefined;
 }
 
-/** Reads one file after the other, and writes a new one whenever the next would not fit it any more. */
-async function rewriteDay(
-  day: number,
-  files: readonly SmallFile[],
-  run: CompactionDeps & { readonly location: string; readonly rewrite: Rewrite },
-): Promise<void> {
-  let rows: LakeRow[] = [];
-  let jsonBytes = 0;
-  let sources: string[] = [];
-  const close = async () => {
-    // A file alone gains nothing by being written again.
-    if (sources.length > 1) {
-      run.rewrite.added.push(await putMerged(rows, { day, jsonBytes, ...run }));
-      run.rewrite.removed.push(...sources);
-    }
-    rows = [];
-    jsonBytes = 0;
-    sources = [];
-  };
+interface DayRun extends CompactionDeps {
+  readonly day: number;
+  readonly location: string;
+  readonly rewrite: Rewrite;
+}
+
+async function rewriteDay(files: readonly SmallFile[], run: DayRun): Promise<void> {
+  const sized: SizedFile[] = [];
   // Small ones first: they are what fills a file with the most of them gone.
-  for (const file of files.toSorted((left, right) => left.rows - right.rows)) {
+  for (const file of files.toSorted((left, right) => left.rows - right.rows).slice(0, INPUTS_PER_RUN)) {
+    sized.push({ ...file, jsonBytes: await jsonBytesOf(file, run.objects) });
+  }
+  for (const group of pack(sized)) {
     const isFull = run.rewrite.added.length >= OUTPUTS_PER_RUN || run.rewrite.removed.length >= INPUTS_PER_RUN;
     if (isFull) return;
-    const more = await readRows(file.path, run.objects);
-    if (more === undefined) continue;
-    const moreBytes = more.reduce((sum, row) => sum + jsonSizeOf(row), 0);
-    if (rows.length + more.length > FILE_MAX_ROWS || jsonBytes + moreBytes > FILE_MAX_JSON_BYTES) await close();
-    for (const row of more) rows.push(row);
-    jsonBytes += moreBytes;
-    sources.push(file.path);
+    // A file alone gains nothing by being written again.
+    if (group.length > 1) await rewriteGroup(group, run);
   }
-  await close();
+}
+
+interface SizedFile extends SmallFile {
+  readonly jsonBytes: number;
+}
+
+/** JSON bytes for each byte of a foreign file: more than our own data ever had. */
+const FOREIGN_EXPANSION = 20;
+
+/** Full by its JSON, a file that compresses well is small by its own size: only what lies beside it tells. */
+async function jsonBytesOf({ path, fileSizeBytes }: SmallFile, objects: ObjectStore): Promise<number> {
+  const descriptor = (await objects.head(keyOf(path)))?.metadata[DESCRIPTOR];
+  if (descriptor === undefined) return fileSizeBytes * FOREIGN_EXPANSION;
+  return (JSON.parse(descriptor) as DataFile).jsonBytes;
+}
+
+/** Runs of files that fit one file together. */
+function pack(files: readonly SizedFile[]): SizedFile[][] {
+  const groups: SizedFile[][] = [];
+  let rows = Number.POSITIVE_INFINITY;
+  let jsonBytes = 0;
+  for (const file of files) {
+    if (rows + file.rows > FILE_MAX_ROWS || jsonBytes + file.jsonBytes > FILE_MAX_JSON_BYTES) {
+      groups.push([]);
+      rows = 0;
+      jsonBytes = 0;
+    }
+    rows += file.rows;
+    jsonBytes += file.jsonBytes;
+    groups.at(-1)?.push(file);
+  }
+  return groups;
+}
+
+async function rewriteGroup(group: readonly SizedFile[], run: DayRun): Promise<void> {
+  const rows: LakeRow[] = [];
+  const sources: string[] = [];
+  for (const { path } of group) {
+    const more = await readRows(path, run.objects);
+    if (more === undefined) continue;
+    for (const row of more) rows.push(row);
+    sources.push(path);
+  }
+  if (sources.length < 2) return;
+  run.rewrite.added.push(await putMerged(rows, run));
+  run.rewrite.removed.push(...sources);
 }
 
 /** @returns `undefined` for a file that is better left as it is */
@@ -162,19 +196,12 @@ async function readRows(path: string, objects: ObjectStore): Promise<LakeRow[] |
   }
 }
 
-async function putMerged(
-  rows: readonly LakeRow[],
-  {
-    day,
-    jsonBytes,
-    location,
-    objects,
-    randomUuid,
-  }: CompactionDeps & { readonly day: number; readonly jsonBytes: number; readonly location: string },
-): Promise<DataFile> {
+async function putMerged(rows: readonly LakeRow[], { day, location, objects, randomUuid }: DayRun): Promise<DataFile> {
   const path = `${location}/data/${dayText(day)}/compact-${randomUuid()}.parquet`;
   const { bytes, recordCount, metrics } = encodeParquet(rows, TABLE_COLUMNS);
-  const outcome = await objects.putIfAbsent(keyOf(path), bytes);
+  const jsonBytes = rows.reduce((sum, row) => sum + jsonSizeOf(row), 0);
+  const file: DataFile = { path, day, recordCount, fileSizeBytes: bytes.byteLength, jsonBytes, ...metrics };
+  const outcome = await objects.putIfAbsent(keyOf(path), bytes, { [DESCRIPTOR]: JSON.stringify(file) });
   if (outcome !== "written") throw new Error(`a new data file could not be written: ${outcome}`);
-  return { path, day, recordCount, fileSizeBytes: bytes.byteLength, jsonBytes, ...metrics };
+  return file;
 }

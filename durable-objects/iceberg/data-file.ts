@@ -20,6 +20,9 @@ export interface ColumnMetrics {
   readonly upperBounds: Readonly<Record<string, string>>;
 }
 
+/** Name under which a data file's {@link DataFile} lies beside it as JSON: about 2 KB of the 8 KB that R2 keeps. */
+export const DESCRIPTOR = "descriptor";
+
 export interface DataFile extends ColumnMetrics {
   /** Absolute, such as `s3://bucket/warehouse/…/data/2026-11-21/0-3fa9c1d2-17.parquet`. */
   readonly path: string;

@@ -41,23 +41,24 @@ export class Maintenance {
   /** When the next daily run is due; `undefined` of a table that never had a commit or is not ours to keep. */
   dueAtMs(): number | undefined {
     const { catalog, committer } = this.deps;
-    const { lastCommitAtMs, lastMaintenanceAtMs } = committer.record;
+    const { lastCommitAtMs, lastMaintenanceAtMs, hasLeftovers } = committer.record;
     const sinceMs = lastMaintenanceAtMs ?? lastCommitAtMs;
-    // Without a commit since the last run there is nothing to look after, and nothing to wake up for.
-    const hasChanged = (lastCommitAtMs ?? 0) > (lastMaintenanceAtMs ?? -1);
+    // Without a commit or leftovers since the last run there is nothing to look after, and nothing to wake up for.
+    const hasChanged = hasLeftovers === true || (lastCommitAtMs ?? 0) > (lastMaintenanceAtMs ?? -1);
     const isDue = catalog.isEmbedded && sinceMs !== undefined && hasChanged;
     return isDue ? Math.max(sinceMs + DAY_MS, this.retryAtMs) : undefined;
   }
 
   /** Never throws: what fails is tried again in an hour. */
   async runDaily(): Promise<void> {
-    for (let run = 0; run < RUNS_PER_DAY; run++) {
+    let hasSmallFiles = true;
+    for (let run = 0; run < RUNS_PER_DAY && hasSmallFiles; run++) {
       const { ok, rewritten_files: rewritten, remaining_files: remaining } = await this.compact();
-      if (!ok || rewritten === 0 || remaining === 0) break;
+      hasSmallFiles = ok && rewritten > 0 && remaining > 0;
     }
-    const { ok } = await this.expire();
+    const { ok, kept_young_objects: young } = await this.expire();
     const nowMs = this.deps.clock();
-    if (ok) this.deps.committer.noteMaintenance(nowMs);
+    if (ok) this.deps.committer.noteMaintenance(nowMs, hasSmallFiles || young > 0);
     else this.retryAtMs = nowMs + RETRY_MS;
   }
 

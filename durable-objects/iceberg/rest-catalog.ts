@@ -50,6 +50,11 @@ export class RestCatalog implements Catalog {
     });
   }
 
+  /** @throws {CatalogError} also for a table that is not as the committer needs it */
+  async load(): Promise<LoadedTable | undefined> {
+    return this.loadAt(await this.findRoot());
+  }
+
   /**
    * Where the table is missing it is made, with its namespace; who makes it first wins.
    *
@@ -57,7 +62,7 @@ export class RestCatalog implements Catalog {
    */
   async loadOrCreate(): Promise<LoadedTable> {
     const root = await this.findRoot();
-    const found = await this.load(root);
+    const found = await this.loadAt(root);
     if (found !== undefined) return found;
     // Calls that miss the table together make it together: catalogs answer their own races badly.
     this.making ??= this.make(root).finally(() => (this.making = undefined));
@@ -68,7 +73,7 @@ export class RestCatalog implements Catalog {
     await this.createNamespace(root);
     const created = await this.create(root);
     if (created !== undefined) return created;
-    const other = await this.load(root);
+    const other = await this.loadAt(root);
     if (other === undefined) throw new CatalogError("the catalog has the table and yet does not find it");
     return other;
   }
@@ -143,7 +148,7 @@ export class RestCatalog implements Catalog {
     return uri;
   }
 
-  private async load(root: string): Promise<LoadedTable | undefined> {
+  private async loadAt(root: string): Promise<LoadedTable | undefined> {
     const answer = await this.requests.get(`${this.tableUrl(root)}?snapshots=all`);
     if (answer.kind === "answer" && answer.status === 404) return undefined;
     return readTable(this.demandHere(answer, "the table"), this.options.columns);

@@ -16,6 +16,8 @@ export interface CommitterRecord {
   attempts: number;
   nextAttemptAtMs: number | undefined;
   lastMaintenanceAtMs: number | undefined;
+  /** Whether the last run has left something that the next one can do. */
+  hasLeftovers?: boolean;
 }
 
 /** A commit that has its number and is repeated until the table shows it. */

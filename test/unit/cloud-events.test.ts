@@ -178,6 +178,8 @@ test.each<[string, Record<string, unknown>]>([
   ["taken", { source: "1-555-123-4567" }],
   ["taken", { source: "/a%20b" }],
   ["invalid_event source", { source: "/a b" }],
+  ["invalid_event source", { source: "spillway/streams/demo" }],
+  ["taken", { source: "/spillway/streams/demo" }],
   ["invalid_event source", { source: "/a%2" }],
   ["invalid_event source", { source: "/ü" }],
   ["invalid_event source", { source: "<x>" }],

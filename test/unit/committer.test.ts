@@ -27,6 +27,7 @@ function answering(...answers: ((commit: () => Promise<CommitOutcome>) => Promis
   const changes: TableChange[] = [];
   const wrapCatalog = (catalog: Catalog): Catalog => ({
     isEmbedded: catalog.isEmbedded,
+    load: () => catalog.load(),
     loadOrCreate: () => catalog.loadOrCreate(),
     commit: (base, change, key) => {
       keys.push(key);

@@ -102,6 +102,17 @@ describe("compaction", () => {
     expect(table.objects.keys(/compact-/)).toEqual([]);
   });
 
+  it("reads no file that is full, however small it is compressed", async () => {
+    const table = makeTable();
+    for (let batch = 1; batch <= 3; batch++) {
+      await table.stageRows(batch, eventsOf(100, { data: JSON.stringify("x".repeat(60_000)) }));
+      await table.committer.commit();
+    }
+    const before = table.objects.countCalls("get", /\.parquet$/);
+    expect(await table.maintenance.compact()).toMatchObject({ ok: true, rewritten_files: 0 });
+    expect(table.objects.countCalls("get", /\.parquet$/)).toBe(before);
+  });
+
   it("never puts more rows into a file than a file may have", async () => {
     const table = makeTable();
     for (let batch = 1; batch <= 3; batch++) {

@@ -101,6 +101,7 @@ describe("a day's run", () => {
       committer: table.committer,
       catalog: {
         isEmbedded: false,
+        load: () => table.catalog.load(),
         loadOrCreate: () => table.catalog.loadOrCreate(),
         commit: (base, change) => table.catalog.commit(base, change),
       },

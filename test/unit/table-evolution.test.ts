@@ -181,6 +181,7 @@ describe("many commits", () => {
       manifests: table.manifests,
       catalog: {
         isEmbedded: false,
+        load: () => table.catalog.load(),
         loadOrCreate: () => table.catalog.loadOrCreate(),
         commit: (base, change) => table.catalog.commit(base, change),
       },

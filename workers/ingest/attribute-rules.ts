@@ -5,6 +5,7 @@
  * Source: CloudEvents 1.0.2, section 3 (types and attributes); RFC 3986 (URIs); RFC 9110, 8.3.1 (media types).
  */
 import { EXTENSION_NAME_MAX_CHARS } from "../../protocol/ingest-limits.ts";
+import { OWN_SOURCE_PREFIX } from "../../protocol/telemetry-event.ts";
 import { rawNumberOf } from "./lossless-json.ts";
 
 /** Most texts are of these alone, and need no look at Unicode properties. */
@@ -35,6 +36,15 @@ export function faultOfUriReference(value: unknown, maxChars: number): string | 
   return URI_CHARS.test(String(value))
     ? undefined
     : "is not a URI reference (RFC 3986): percent-encode what it may not hold";
+}
+
+/** A source: a URI reference, and not one of the service's own, by which its telemetry is told from all else. */
+export function faultOfSource(value: unknown, maxChars: number): string | undefined {
+  const fault = faultOfUriReference(value, maxChars);
+  if (fault !== undefined) return fault;
+  return String(value).startsWith(OWN_SOURCE_PREFIX)
+    ? `begins with ${OWN_SOURCE_PREFIX}, which is reserved`
+    : undefined;
 }
 
 /** A URI with a scheme (RFC 3986, 3). */

@@ -21,7 +21,7 @@ import {
   faultOfMediaType,
   faultOfText,
   faultOfUri,
-  faultOfUriReference,
+  faultOfSource,
   kindOf,
 } from "./attribute-rules.ts";
 import {
@@ -71,7 +71,7 @@ export function readAttributes(
   }
   const idFault = faultOfText(id, EVENT_ID_MAX_CHARS);
   if (idFault !== undefined || typeof id !== "string") return invalidEvent("id", String(idFault));
-  const sourceFault = faultOfUriReference(source, EVENT_SOURCE_MAX_CHARS);
+  const sourceFault = faultOfSource(source, EVENT_SOURCE_MAX_CHARS);
   if (sourceFault !== undefined || typeof source !== "string") return invalidEvent("source", String(sourceFault));
   const typeFault = faultOfText(type, EVENT_TYPE_MAX_CHARS);
   if (typeFault !== undefined || typeof type !== "string") return invalidEvent("type", String(typeFault));

@@ -10,7 +10,7 @@ import {
   EVENT_SUBJECT_MAX_CHARS,
   EVENT_TYPE_MAX_CHARS,
 } from "../../protocol/ingest-limits.ts";
-import { faultOfText, faultOfUriReference } from "./attribute-rules.ts";
+import { faultOfSource, faultOfText } from "./attribute-rules.ts";
 import { TIME_RULE } from "./cloud-event.ts";
 import { invalidEvent, type EventDefaults, type EventReading, type JsonObject } from "./event-reading.ts";
 import { rawNumberOf } from "./lossless-json.ts";
@@ -30,7 +30,7 @@ export function readPlainEvent(members: JsonObject, defaults: EventDefaults): Ev
 
   const fault =
     invalid("id", id, (text) => faultOfText(text, EVENT_ID_MAX_CHARS)) ??
-    invalid("source", source, (text) => faultOfUriReference(text, EVENT_SOURCE_MAX_CHARS)) ??
+    invalid("source", source, (text) => faultOfSource(text, EVENT_SOURCE_MAX_CHARS)) ??
     invalid(typeName, type, (text) => faultOfText(text, EVENT_TYPE_MAX_CHARS)) ??
     invalid("subject", subject, (text) => faultOfText(text, EVENT_SUBJECT_MAX_CHARS)) ??
     invalid("request_id", requestId, (text) => faultOfText(text, EVENT_REQUEST_ID_MAX_CHARS));

@@ -13,14 +13,14 @@ import { NO_FAULTS, type FaultRates } from "./network.ts";
 import { Operator } from "./operator.ts";
 import { Producer } from "./producer.ts";
 
-const CALM: FaultRates = { ...NO_FAULTS, lateAnswer: 0.05, partialDelete: 0.2 };
+const CALM: FaultRates = { ...NO_FAULTS, lateAnswer: 0.05, partialDelete: 0.6 };
 const MILD: FaultRates = {
   lateAnswer: 0.1,
   failBefore: 0.02,
   failAfter: 0.02,
   timeout: 0.01,
   throttle: 0.02,
-  partialDelete: 0.2,
+  partialDelete: 0.6,
 };
 const WILD: FaultRates = {
   lateAnswer: 0.4,

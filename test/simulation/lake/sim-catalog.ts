@@ -84,16 +84,18 @@ export class CatalogServer {
 
 /** The server as one caller has it. */
 export function catalogPort(server: CatalogServer, network: Network, caller: Caller): Catalog {
+  const load = async (): Promise<LoadedTable> => {
+    try {
+      const body = await network.ask<string>(caller, "load table", (reply) => reply.ok(server.load()));
+      return parseLossless(body) as LoadedTable;
+    } catch (error) {
+      throw new CatalogError(error instanceof Error ? error.message : "the catalog failed");
+    }
+  };
   return {
     isEmbedded: false,
-    async loadOrCreate(): Promise<LoadedTable> {
-      try {
-        const body = await network.ask<string>(caller, "load table", (reply) => reply.ok(server.load()));
-        return parseLossless(body) as LoadedTable;
-      } catch (error) {
-        throw new CatalogError(error instanceof Error ? error.message : "the catalog failed");
-      }
-    },
+    load,
+    loadOrCreate: load,
     async commit(_: LoadedTable, change: TableChange): Promise<CommitOutcome> {
       const body = stringifyLossless({ requirements: change.requirements, updates: change.updates });
       let answer: ServerAnswer | "throttled";
