@@ -110,10 +110,10 @@ export class IcebergTable extends DurableObject<Env> {
     const staged = { staged_files: this.store.countStagedFiles(), record: this.committer.record };
     try {
       const table = await within(this.catalog.load(), "the catalog", STATUS_TIMEOUT_MS);
-      return describeTable(this.settings, staged, table);
+      return describeTable(this.settings, staged, table ?? "missing");
     } catch (error) {
       const reason = error instanceof Error ? error.message : "the catalog failed";
-      return { ...describeTable(this.settings, staged, undefined), last_error: reason };
+      return { ...describeTable(this.settings, staged, "unreadable"), last_error: reason };
     }
   }
 

@@ -7,18 +7,19 @@ import type { LoadedTable } from "./catalog.ts";
 import { currentSnapshot } from "./table-metadata.ts";
 import type { CommitterRecord } from "./table-store.ts";
 
-/** @param table `undefined` where the catalog cannot be read just now */
+/** @param found the table; or that there is none yet, or that the catalog cannot be read just now */
 export function describeTable(
   settings: LakeSettings,
   staged: { readonly staged_files: number; readonly record: CommitterRecord },
-  table: LoadedTable | undefined,
+  found: LoadedTable | "missing" | "unreadable",
 ): TableStatus {
+  const table = typeof found === "string" ? undefined : found;
   const snapshot = table === undefined ? undefined : currentSnapshot(table.metadata);
   const total = (name: string) => {
     const text = snapshot?.summary[name];
     return text === undefined ? null : Number(text);
   };
-  const isEmpty = table !== undefined && snapshot === undefined;
+  const isEmpty = found !== "unreadable" && snapshot === undefined;
   const { record } = staged;
   return {
     table: `${settings.namespace}.${settings.table}`,

@@ -22,8 +22,13 @@ const LARGEST_ID = "9223372036854775807";
 const TABLE = "/namespaces/spillway/tables/events";
 
 let service: LakeService;
+/** Answers from before the first event. */
+const before: { table?: number; rows?: number | null; hint?: number } = {};
 beforeAll(async () => {
   service = await startLakeService({ vars: { ICEBERG_SHARDS: 1 } });
+  before.table = (await call(TABLE)).status;
+  before.rows = (await tableStatus(service)).rows;
+  before.hint = (await bucketObject(service, `${TABLE_KEY}/metadata/version-hint.text`)).status;
   await sendEvents(service, numberedEvents("/catalog", 30));
   await flushLake(service);
 });
@@ -44,6 +49,10 @@ async function read(path: string): Promise<unknown> {
   expect(response.headers.get("content-type")).toMatch(/^application\/json/);
   return response.json();
 }
+
+test("before the first event there is no table, and looking makes none", () => {
+  expect(before).toEqual({ table: 404, rows: 0, hint: 404 });
+});
 
 test.each(["/config", "/namespaces", "/namespaces/spillway", "/namespaces/spillway/tables", TABLE])(
   "GET %s without the token, or with another: 401 in the catalog's shape",

@@ -16,7 +16,7 @@ const BATCH_MAX = 2000;
  * What workerd may hold more than when idle: one isolate of at most 128 MB in production, and here the
  * emulated bucket in the same process besides, with copies of every file on its way through it.
  */
-const GROWTH_MAX_BYTES = 512 * 1_048_576;
+const GROWTH_MAX_BYTES = 256 * 1_048_576;
 
 let service: LakeService;
 beforeAll(async () => {

@@ -148,7 +148,9 @@ describe("the table's state", () => {
     const staged = { staged_files: 2, record: table.committer.record };
     const loaded = await table.catalog.loadOrCreate();
     expect(describeTable(settingsOf(), staged, loaded)).toMatchObject({ files: 0, rows: 0, snapshot_id: null });
-    expect(describeTable(settingsOf(), staged, undefined)).toMatchObject({
+    const none = { files: 0, rows: 0, location: null, snapshot_id: null };
+    expect(describeTable(settingsOf(), staged, "missing")).toMatchObject(none);
+    expect(describeTable(settingsOf(), staged, "unreadable")).toMatchObject({
       files: null,
       rows: null,
       location: null,
