@@ -30,7 +30,7 @@ export function faultOfText(value: unknown, maxChars: number): string | undefine
 }
 
 /** A URI reference (RFC 3986, 4.1): absolute or relative, ASCII. */
-export function faultOfUriReference(value: unknown, maxChars: number): string | undefined {
+function faultOfUriReference(value: unknown, maxChars: number): string | undefined {
   const fault = faultOfText(value, maxChars);
   if (fault !== undefined) return fault;
   return URI_CHARS.test(String(value))
