@@ -153,6 +153,19 @@ export class LakeSimulation {
     await this.verify();
     world.check.checkRest();
     await this.restRiding();
+    await this.sweepAtLast();
+  }
+
+  /** Hours later everything that nothing refers to can go, and nothing else may. */
+  private async sweepAtLast(): Promise<void> {
+    const { network } = this.world;
+    await network.advance(this.random.int(2 * HOUR_MS, 30 * HOUR_MS));
+    for (const faults of [{ ...NO_FAULTS, partialDelete: 0.5 }, NO_FAULTS]) {
+      network.faults = faults;
+      this.operator.expire();
+      await this.settle();
+      await this.verify();
+    }
   }
 
   /** What rides along needs somebody's flush: then it is in the table as well. */
