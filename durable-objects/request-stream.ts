@@ -17,51 +17,56 @@ import {
   type StreamStatus,
   type StreamTicket,
 } from "../protocol/stream-call.ts";
+import type { SpillwayError } from "../protocol/errors.ts";
 import type { SourceEvent } from "../protocol/sse-frame.ts";
 import { openUpstream, passThrough } from "../upstream/open-upstream.ts";
 import { Alarms } from "./alarms.ts";
+import { bodyOf, isForTicket, isOfAnotherLife, startRequest } from "./object-requests.ts";
+import { noteInternalError } from "./internal-error.ts";
 import { errorAnswer, nothingLeftAnswer, receiptAnswer, streamAnswer } from "./object-answers.ts";
+import { R2ObjectStore } from "./r2-object-store.ts";
+import { SourceRun } from "./source-run.ts";
 import { sqlPort } from "./sql-port.ts";
+import { StreamArchive } from "./stream-archive.ts";
 import { streamTelemetry } from "./stream-telemetry.ts";
 import type { AttachRequest } from "./stream/admission.ts";
-import { EventGathering } from "./stream/event-gathering.ts";
 import type { Reader } from "./stream/reader.ts";
-import { SourcePump } from "./stream/source-pump.ts";
 import { StreamSession, type SessionDeps } from "./stream/stream-session.ts";
 import { StreamStore } from "./stream/stream-store.ts";
 import { createWire } from "./stream/wire.ts";
+import { TickTimer } from "./tick-timer.ts";
 import { TokenIssuer, type StreamSecrets } from "./token-issuer.ts";
 
-const MS_PER_SEC = 1000;
+/** When to ask again for a stream that the archive did not give. */
+const ARCHIVE_RETRY_SEC = 5;
 
 /** Bare `fetch` as a member loses its receiver ("Illegal invocation"). */
 const boundFetch: typeof fetch = (input, init) => fetch(input, init);
 
 export class RequestStream extends DurableObject<Env & StreamSecrets> {
   private session: StreamSession | undefined;
-  private pump: SourcePump | undefined;
-  private gathering: EventGathering | undefined;
+  private source: SourceRun | undefined;
   /** A start that waits for its upstream's head; a retry of the same start waits with it. */
   private starting: Promise<void> | undefined;
   /** Gives up an upstream call that nobody waits for, while it has no head yet. */
   private opening: AbortController | undefined;
-  private tickTimer: ReturnType<typeof setTimeout> | null = null;
-  private tickAtMs: number | undefined;
+  private readonly timer = new TickTimer(() => this.tick());
   private isErasing = false;
-  /** Wakes a source that is held back. */
-  private releasePace: (() => void) | undefined;
-  private readonly store: StreamStore;
   private readonly alarms: Alarms;
   private readonly deps: SessionDeps;
   private readonly tokens: TokenIssuer;
+  private readonly archive: StreamArchive | undefined;
 
   constructor(ctx: DurableObjectState, env: Env & StreamSecrets) {
     super(ctx, env);
-    this.store = new StreamStore(sqlPort(ctx.storage));
     this.alarms = new Alarms(ctx.storage);
     this.tokens = new TokenIssuer(env);
-    this.deps = { store: this.store, telemetry: streamTelemetry(ctx, env), clock: Date.now };
-    const stored = this.store.load();
+    const store = new StreamStore(sqlPort(ctx.storage));
+    const telemetry = streamTelemetry(ctx, env);
+    this.deps = { store, telemetry, clock: Date.now, random: Math.random };
+    const { ARCHIVE_BUCKET: bucket } = env;
+    this.archive = bucket === undefined ? undefined : new StreamArchive(new R2ObjectStore(bucket), telemetry);
+    const stored = store.load();
     if (stored === undefined) return;
     this.session = StreamSession.restore(this.deps, stored, Date.now());
   }
@@ -70,14 +75,15 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     const header = request.headers.get(CALL_HEADER);
     if (header === null) return errorAnswer({ code: "not_found" });
     const call = decodeCall(header);
+    // A new stream must not begin where an old one is being deleted. Still refused, the object is out of reach.
+    if (this.isErasing) await this.erase();
     // Not in the constructor: an alarm set there would cancel the one the object is woken for.
     this.ctx.waitUntil(this.arm());
     try {
       if (call.kind === "resume") return await this.resume(call, request.signal);
       return await this.start(call, await bodyOf(request), request.signal);
     } catch (error) {
-      // Our own fault is an answer: thrown, it would pass for an object that cannot be reached, and the
-      // Worker would call the upstream a second time.
+      // Our own fault is an answer: thrown, it would pass for an object out of reach, and the upstream be called again.
       noteInternalError(error, call.kind === "start" ? call.identity.requestId : undefined);
       return errorAnswer({ code: "internal" });
     }
@@ -85,15 +91,15 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
 
   /** Stops a stream: its source is let go, readers are told `cancelled`. Idempotent. */
   async cancel(ticket: StreamTicket): Promise<Result<StreamStatus>> {
-    const found = this.find(ticket);
+    const found = await this.find(ticket);
     if (!found.ok) return found;
     this.letSourceGo();
     await this.finish(found.value, "cancelled", "cancelled_by_caller");
     return { ok: true, value: found.value.status() };
   }
 
-  status(ticket: StreamTicket): Result<StreamStatus> {
-    const found = this.find(ticket);
+  async status(ticket: StreamTicket): Promise<Result<StreamStatus>> {
+    const found = await this.find(ticket);
     return found.ok ? { ok: true, value: found.value.status() } : found;
   }
 
@@ -102,24 +108,29 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     const { session } = this;
     if (this.isErasing) return this.erase();
     if (session === undefined) return;
-    const verdict = session.wake(Date.now());
+    const nowMs = Date.now();
+    // First: between its last readers' leaving and its deletion nobody may come.
+    await this.keepInArchive(session, nowMs);
+    const verdict = session.wake(nowMs);
     if (verdict === "expired") return this.erase();
     if (verdict === "abandoned") {
       this.letSourceGo();
       await this.tellEnd(session);
     }
-    await this.arm();
+    // Should storage refuse it, the platform repeats this alarm: without any, nothing would ever be deleted.
+    await this.setAlarm(session);
   }
 
   private async start(call: StartCall, body: Uint8Array | undefined, signal: AbortSignal): Promise<Response> {
-    while (this.session === undefined && this.starting !== undefined) await this.starting;
+    while (this.session === undefined && (this.starting ?? this.archive?.reading) !== undefined) {
+      await (this.starting ?? this.archive?.reading);
+    }
     const running = this.session;
     if (running !== undefined) return this.attachStart(running, call, signal);
     // Told that it had come further, this caller would be given a second stream's events as more of
     // the first one's.
     if (call.position.seq > 0) return errorAnswer({ code: "stream_expired" });
     if (call.respondAsync) return this.startAsync(call, body);
-
     const { promise, resolve } = Promise.withResolvers<void>();
     this.starting = promise;
     try {
@@ -191,19 +202,50 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
   }
 
   private async resume(call: ResumeCall, signal: AbortSignal): Promise<Response> {
-    const found = this.find(call.ticket);
+    const found = await this.find(call.ticket);
     return found.ok ? this.attach(found.value, { ...call, isResumed: true }, signal) : errorAnswer(found.error);
   }
 
   /** The stream that a token is for: not another's, and not an earlier one under the same id. */
-  private find(ticket: StreamTicket): Result<StreamSession> {
-    const { session } = this;
-    if (session === undefined || ticket.issuedAtSec < Math.floor(session.startedAtMs / MS_PER_SEC)) {
-      return { ok: false, error: { code: "stream_expired" } };
+  private async find(ticket: StreamTicket): Promise<Result<StreamSession>> {
+    if (this.session === undefined && this.starting === undefined && ticket.readsArchive) {
+      const error = await this.bringBack(ticket);
+      if (error !== undefined) return { ok: false, error };
     }
-    const { tenant, route } = session.identity;
-    const isTheirs = tenant === ticket.tenant && route === ticket.route;
+    const { session } = this;
+    if (session === undefined || isOfAnotherLife(session, ticket))
+      return { ok: false, error: { code: "stream_expired" } };
+    const isTheirs = isForTicket(session, ticket);
     return isTheirs ? { ok: true, value: session } : { ok: false, error: { code: "stream_not_found" } };
+  }
+
+  /** Fetches the ticket's stream from the archive, if it lies there. */
+  private async bringBack(ticket: StreamTicket): Promise<SpillwayError | undefined> {
+    const unavailable = { code: "storage_unavailable", retryAfterSec: ARCHIVE_RETRY_SEC } as const;
+    if (this.archive === undefined) return undefined;
+    // What is being deleted would be in its place.
+    if (this.isErasing) return unavailable;
+    const reading = await this.archive.read(ticket.requestId);
+    if (reading.kind === "failed") return unavailable;
+    // Another who waited for it, or a start, may have been first.
+    if (reading.kind === "absent" || this.session !== undefined || this.starting !== undefined) return undefined;
+    const { record } = reading.stream;
+    if (isOfAnotherLife(record, ticket)) return undefined;
+    if (!isForTicket(record, ticket)) return { code: "stream_not_found" };
+    try {
+      this.session = StreamSession.bringBack(this.deps, reading.stream, Date.now());
+    } catch (error) {
+      noteInternalError(error, ticket.requestId);
+      return unavailable;
+    }
+    await this.arm();
+    return undefined;
+  }
+
+  private async keepInArchive(session: StreamSession, nowMs: number): Promise<void> {
+    const { dueAtMs } = session.archiving;
+    const isFinal = session.isExpiring(nowMs);
+    if (dueAtMs !== undefined && (dueAtMs <= nowMs || isFinal)) await this.archive?.keep(session, isFinal);
   }
 
   private async attach(
@@ -235,22 +277,10 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
   }
 
   private run(session: StreamSession, call: StartCall, body: ReadableStream<Uint8Array>): void {
-    const gathering = new EventGathering({
-      clock: Date.now,
-      countReaders: () => session.delivery.readers.size,
-      onTurn: (events) => this.append(session, events),
-    });
-    this.gathering = gathering;
-    const pump = new SourcePump(body, {
-      eventMaxBytes: call.settings.eventMaxBytes,
-      idleTimeoutMs: call.upstream.idleTimeoutMs,
-      clock: Date.now,
-      onEvents: (events) => gathering.add(events),
-      onActivity: () => session.noteSourceActivity(Date.now()),
-      pace: () => this.pace(session),
-    });
-    this.pump = pump;
-    this.ctx.waitUntil(this.runToEnd(session, pump));
+    const onTurn = (events: readonly SourceEvent[]) => this.append(session, events);
+    const source = new SourceRun(body, { session, upstream: call.upstream, onTurn });
+    this.source = source;
+    this.ctx.waitUntil(this.runToEnd(session, source));
   }
 
   private append(session: StreamSession, events: readonly SourceEvent[]): void {
@@ -259,13 +289,12 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     this.afterTurn(() => session.append(events, Date.now()));
   }
 
-  private async runToEnd(session: StreamSession, pump: SourcePump): Promise<void> {
-    const outcome = await pump.run().catch((error: unknown) => {
+  private async runToEnd(session: StreamSession, source: SourceRun): Promise<void> {
+    const outcome = await source.toEnd().catch((error: unknown) => {
       noteInternalError(error, session.identity.requestId);
-      pump.stop();
+      source.stop();
       return { move: "failed", reason: "internal" } as const;
     });
-    this.pump = undefined;
     if (outcome === undefined) return;
     if (outcome.move === "failed") return this.finish(session, "failed", outcome.reason);
     if (outcome.trailingRetryMs !== undefined) session.delivery.noteTrailingRetry(outcome.trailingRetryMs);
@@ -277,7 +306,8 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     move: "completed" | "failed" | "cancelled",
     reason: Parameters<StreamSession["finish"]>[1],
   ): Promise<void> {
-    this.gathering?.release();
+    this.source?.handOver();
+    this.source = undefined;
     session.finish(move, reason, Date.now());
     await this.tellEnd(session);
     await this.arm();
@@ -295,21 +325,7 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
 
   private letSourceGo(): void {
     this.opening?.abort();
-    this.pump?.stop();
-  }
-
-  private pace(session: StreamSession): Promise<void> | undefined {
-    const nowMs = Date.now();
-    const untilMs = session.delivery.readers.paceUntilMs(nowMs);
-    if (untilMs === undefined) return undefined;
-    return new Promise((resolve) => {
-      const timer = setTimeout(release, untilMs - nowMs);
-      function release(): void {
-        clearTimeout(timer);
-        resolve();
-      }
-      this.releasePace = release;
-    });
+    this.source?.stop();
   }
 
   /** One turn of the session, and after it what follows from any: pace, timer. */
@@ -317,28 +333,23 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     turn();
     const { session } = this;
     if (session === undefined) return;
-    if (this.releasePace !== undefined && session.delivery.readers.paceUntilMs(Date.now()) === undefined) {
-      this.releasePace();
-      this.releasePace = undefined;
-    }
+    this.source?.checkPace();
     this.scheduleTick(session);
   }
 
   private scheduleTick(session: StreamSession): void {
-    // Whatever came up in this turn is not due before a commit interval is over.
-    if (this.tickAtMs !== undefined && this.tickAtMs <= Date.now() + session.settings.commitIntervalMs) return;
+    const nowMs = Date.now();
+    // Whatever came up in this turn is not due before a commit interval is over, but for work left over.
+    if (this.timer.isDueBy(nowMs + session.settings.commitIntervalMs) && !session.hasWorkLeft) return;
     const atMs = session.nextTickAtMs();
-    if (atMs === undefined || (this.tickAtMs !== undefined && this.tickAtMs <= atMs)) return;
-    clearTimeout(this.tickTimer);
-    this.tickAtMs = atMs;
-    this.tickTimer = setTimeout(() => this.tick(session), Math.max(0, atMs - Date.now()));
+    if (atMs !== undefined) this.timer.setFor(atMs, nowMs);
   }
 
-  private tick(session: StreamSession): void {
-    this.tickAtMs = undefined;
-    if (session !== this.session) return;
+  private tick(): void {
+    const { session } = this;
+    if (session === undefined) return;
     session.tick(Date.now());
-    // Storage that refused the alarm may be back.
+    this.source?.checkPace();
     this.ctx.waitUntil(this.arm());
     for (const reader of session.delivery.readersDueForToken(Date.now())) {
       // Signing takes a turn: until then this reader is not due again.
@@ -359,13 +370,20 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
   }
 
   private async arm(): Promise<void> {
-    if (this.session === undefined) return;
+    const { session } = this;
+    if (session === undefined) return;
     try {
-      await this.alarms.arm({ ...this.session.deadlines() });
+      await this.setAlarm(session);
     } catch {
-      // Storage that refuses the alarm refuses the stream's rows too, and that has been said.
-      this.alarms.noteFired();
+      // That storage refuses has been said; the tick tries again.
+      this.timer.setFor(Date.now() + session.settings.commitIntervalMs, Date.now());
     }
+  }
+
+  private async setAlarm(session: StreamSession): Promise<void> {
+    const { archive, ...others } = session.deadlines();
+    // Its bucket may have been taken away since it began: it would be due for ever.
+    await this.alarms.arm(this.archive === undefined ? others : { ...others, archive });
   }
 
   /** B7: nothing of an expired stream is left, storage included. */
@@ -373,24 +391,10 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     this.session = undefined;
     // Should storage refuse, the platform repeats the alarm, and it goes on here.
     this.isErasing = true;
-    clearTimeout(this.tickTimer);
-    this.tickAtMs = undefined;
+    this.timer.stop();
+    // The alarm is deleted as well, also one that a late caller has set.
+    this.alarms.noteFired();
     await this.ctx.storage.deleteAll();
     this.isErasing = false;
   }
-}
-
-function startRequest(call: StartCall, isResumed: boolean): Omit<AttachRequest, "token"> {
-  const { position, isPositionExplicit, acceptGap } = call;
-  return { position, isPositionExplicit, mode: "live", acceptGap, isResumed };
-}
-
-async function bodyOf(request: Request): Promise<Uint8Array | undefined> {
-  return request.body === null ? undefined : request.bytes();
-}
-
-/** The class of an error and no more: its message may hold what a log must not. */
-function noteInternalError(error: unknown, requestId: string | undefined): void {
-  const name = error instanceof Error ? error.name : typeof error;
-  console.log(JSON.stringify({ event: "InternalError", request_id: requestId, name }));
 }

@@ -5,7 +5,9 @@ import { readLakeSettings } from "../protocol/lake-settings.ts";
 import { shardName, shardOf } from "../protocol/shard-choice.ts";
 import { createLogSink, type TelemetrySink } from "../protocol/telemetry.ts";
 import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
-import { sleep } from "./timing.ts";
+import { sleep, within } from "./timing.ts";
+
+const HAND_OFF_TIMEOUT_MS = 30_000;
 
 const logSink = createLogSink((line) => console.log(line));
 
@@ -17,7 +19,9 @@ export function streamTelemetry(ctx: DurableObjectState, env: Env): TelemetrySin
   const outlet = new TelemetryOutlet({
     send: async (events) => {
       const shard = env.EVENT_BUFFER_DO.getByName(shardName(shardIndex));
-      return (await shard.append({ shardIndex, events, isRiding: false })).ok;
+      const append = async () => (await shard.append({ shardIndex, events, isRiding: false })).ok;
+      // One that hangs must not hold up all that follows: the same events a second time are duplicates.
+      return within(append(), "the shard", HAND_OFF_TIMEOUT_MS);
     },
     waitUntil: (work) => ctx.waitUntil(work),
     sleep,

@@ -22,11 +22,15 @@ export class TokenIssuer {
   }
 
   /** A token for this stream that goes on after `position`. */
-  async issue(session: Pick<StreamSession, "identity" | "settings">, position: EventId): Promise<IssuedToken> {
+  async issue(
+    session: Pick<StreamSession, "identity" | "settings" | "startedAtMs">,
+    position: EventId,
+  ): Promise<IssuedToken> {
     this.ring ??= importRing(this.secrets);
     const { requestId, route, tenant } = session.identity;
     const life = { nowMs: Date.now(), ttlMs: session.settings.resumeTtlMs };
-    return issueToken(await this.ring, { requestId, route, tenant, position }, life);
+    const { startedAtMs } = session;
+    return issueToken(await this.ring, { requestId, route, tenant, position, startedAtMs }, life);
   }
 }
 

@@ -26,9 +26,9 @@ export interface ResumeEvent {
   readonly mode: ReadMode;
 }
 
-/** `live`: replay, then follow. `replay`: what there is, then close. */
-export type ReadMode = "live" | "replay";
-export const READ_MODES: readonly ReadMode[] = ["live", "replay"];
+/** `live`: replay, then follow. `replay`: what there is, then close. `snapshot`: all so far as one event, then follow. */
+export type ReadMode = "live" | "replay" | "snapshot";
+export const READ_MODES: readonly ReadMode[] = ["live", "replay", "snapshot"];
 
 export type GapReason = "buffer_trimmed" | "storage_lost";
 
@@ -59,7 +59,13 @@ export interface Diagnostics {
   readonly trims: number;
   /** Events that resumed readers were sent from the buffer. */
   readonly recovered_events: number;
+  /** Events that were folded into a later one: nothing of them is missing. */
   readonly folded_events: number;
+  /** Events kept without their verbose fields. */
+  readonly trimmed_payloads: number;
+  readonly compressed_segments: number;
+  /** Low-priority events that were sent live and not kept; also counted in `trims`. */
+  readonly sampled_events: number;
 }
 
 export interface EndEvent {

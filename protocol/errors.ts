@@ -38,6 +38,9 @@ export interface IngestCounts {
   readonly rejected: readonly EventRejection[];
 }
 
+/** What a rate limit is kept for. Whoever may start nothing more can still go on with what runs. */
+export type RateBudget = "start" | "resume";
+
 export type SpillwayError =
   | { readonly code: "invalid_request"; readonly field: string; readonly detail: string }
   | { readonly code: "token_missing" }
@@ -57,6 +60,7 @@ export type SpillwayError =
   | ({ readonly code: "buffer_full"; readonly retryAfterSec: number } & IngestCounts)
   | { readonly code: "events_rejected"; readonly rejected: readonly EventRejection[] }
   | { readonly code: "reader_limit"; readonly maxReaders: number; readonly retryAfterSec: number }
+  | { readonly code: "rate_limited"; readonly budget: RateBudget; readonly retryAfterSec: number }
   | { readonly code: "headers_too_large"; readonly maxChars: number }
   | { readonly code: "internal" }
   | { readonly code: "upstream_unreachable" }
@@ -165,6 +169,11 @@ export function describeProblem(error: SpillwayError): ProblemDescription {
     case "reader_limit":
       return problem(429, "Too many readers", `This stream serves at most ${error.maxReaders} readers at once.`, {
         ...retryAfter(error.retryAfterSec),
+      });
+    case "rate_limited":
+      return problem(429, "Too many requests", `This client has made all the ${error.budget} calls it may for now.`, {
+        ...retryAfter(error.retryAfterSec),
+        extensions: { budget: error.budget },
       });
     case "headers_too_large":
       return problem(431, "Request headers too large", `Headers may hold at most ${error.maxChars} characters.`);

@@ -3,6 +3,8 @@
  */
 import { z } from "zod";
 
+import { JsonPath } from "./json-path.ts";
+
 export const PRIORITIES = ["low", "normal", "high", "critical"] as const;
 export type PriorityName = (typeof PRIORITIES)[number];
 /** Index into {@link PRIORITIES}: 0 gives way first, 3 last. Stored in segment rows. */
@@ -21,9 +23,6 @@ export function priorityFromName(name: PriorityName): Priority {
   }
 }
 
-/** `$.a.b[0]`: member names and array indexes only, no wildcards or filters. */
-const JSON_PATH_PATTERN = /^\$(\.[A-Za-z_][\w-]*|\[\d+\])+$/;
-
 /**
  * One rule: by event name, by a value in the event's JSON data, or both (then both must hold).
  * The first rule that matches decides; without a match the built-in rules do.
@@ -31,7 +30,7 @@ const JSON_PATH_PATTERN = /^\$(\.[A-Za-z_][\w-]*|\[\d+\])+$/;
 export const PriorityRule = z
   .strictObject({
     event: z.string().min(1).optional(),
-    path: z.string().regex(JSON_PATH_PATTERN, "a JSON path such as $.type or $.choices[0].finish_reason").optional(),
+    path: JsonPath.optional(),
     equals: z.union([z.string(), z.number(), z.boolean()]).optional(),
     priority: z.enum(PRIORITIES),
   })

@@ -23,6 +23,8 @@ export interface ResumeClaims {
   readonly tenant: string;
   /** Where a reader goes on that holds this token and no Last-Event-ID. */
   readonly position: EventId;
+  /** When the stream began: ids of idempotent starts may have several lives, one after the other. */
+  readonly startedAtMs?: number | undefined;
 }
 
 interface RingKey {
@@ -68,7 +70,8 @@ export async function issueToken(
   const issuedAtSec = Math.floor(life.nowMs / 1000);
   const expiresAtSec = Math.floor((life.nowMs + life.ttlMs) / 1000);
   const [signer] = ring.keys;
-  const token = await new SignJWT({ rte: claims.route, tnt: claims.tenant, seq: formatEventId(claims.position) })
+  const { route, tenant, position, startedAtMs } = claims;
+  const token = await new SignJWT({ rte: route, tnt: tenant, seq: formatEventId(position), beg: startedAtMs })
     .setProtectedHeader({ alg: "HS256", typ: "JWT", kid: signer.kid })
     .setAudience(AUDIENCE)
     .setSubject(claims.requestId)
@@ -110,13 +113,15 @@ function keyFor(ring: KeyRing, kid: string | undefined): CryptoKey {
 }
 
 function readClaims(payload: Record<string, unknown>): VerifiedClaims | undefined {
-  const { sub, rte, tnt, seq, iat } = payload;
+  const { sub, rte, tnt, seq, iat, beg } = payload;
   if (typeof iat !== "number") return undefined;
+  if (beg !== undefined && typeof beg !== "number") return undefined;
   if (typeof sub !== "string" || typeof rte !== "string" || typeof tnt !== "string" || typeof seq !== "string") {
     return undefined;
   }
   const position = parseEventId(seq);
-  return position === undefined ? undefined : { requestId: sub, route: rte, tenant: tnt, position, issuedAtSec: iat };
+  if (position === undefined) return undefined;
+  return { requestId: sub, route: rte, tenant: tnt, position, issuedAtSec: iat, startedAtMs: beg };
 }
 
 function rejected(reason: (SpillwayError & { code: "token_invalid" })["reason"]): TokenVerdict {

@@ -109,6 +109,50 @@ function endOfFrame(frames: Uint8Array, start: number): number {
   return frames.length;
 }
 
+/** A stored frame, taken apart again. */
+export interface ReadFrame extends SourceEvent {
+  readonly id: EventId;
+  /** Whether its payload has given up verbose fields: see {@link TRIMMED_LINE}. */
+  readonly isTrimmed: boolean;
+}
+
+/** A comment within a frame whose payload has given something up: no reader trips over it, a human sees it. */
+const TRIMMED_LINE = ": payload trimmed\n";
+
+export function trimmedFrame(id: EventId, event: SourceEvent): string {
+  return eventFrame(id, event).replace("\n", `\n${TRIMMED_LINE}`);
+}
+
+/** Takes wire text of whole event frames apart, in order. */
+export function splitFrames(text: string): string[] {
+  const frames: string[] = [];
+  for (let start = 0; start < text.length;) {
+    const blankAt = text.indexOf("\n\n", start);
+    const end = blankAt === -1 ? text.length : blankAt + 2;
+    frames.push(text.slice(start, end));
+    start = end;
+  }
+  return frames;
+}
+
+/** @throws if the text is no frame made by {@link eventFrame}: stored bytes are broken */
+export function readFrame(text: string): ReadFrame {
+  let id: EventId | undefined;
+  let event: string | undefined;
+  let retryMs: number | undefined;
+  let isTrimmed = false;
+  const data: string[] = [];
+  for (const line of text.slice(0, -2).split("\n")) {
+    if (line.startsWith("data: ")) data.push(line.slice("data: ".length));
+    else if (line.startsWith("id: ")) id = parseEventId(line.slice(ID_PREFIX_LENGTH));
+    else if (line.startsWith("event: ")) event = line.slice("event: ".length);
+    else if (line.startsWith("retry: ")) retryMs = Number(line.slice("retry: ".length));
+    else if (line.startsWith(":")) isTrimmed = true;
+  }
+  if (id === undefined) throw new Error("stored frame does not begin with an event id");
+  return { id, event, retryMs, data: data.join("\n"), isTrimmed };
+}
+
 /** Position given by a reader: absent, readable, or not an id at all. */
 export function readPosition(text: string | undefined): EventId | "absent" | "malformed" {
   // EventSource never sends an empty Last-Event-ID; proxies and scripts do, and mean none.

@@ -9,6 +9,7 @@ import type { ReadMode } from "./control-events.ts";
 import type { EventId } from "./event-id.ts";
 import type { SpillwayError } from "./errors.ts";
 import type { PriorityRule } from "./priority.ts";
+import type { ReliefPolicy } from "./relief.ts";
 import type { StreamSettings } from "./stream-settings.ts";
 
 /** The upstream call, complete but for its body. Secrets are in `headers`: never stored or logged. */
@@ -39,6 +40,7 @@ export interface StartCall {
   readonly settings: StreamSettings;
   readonly hasControlEvents: boolean;
   readonly priorityRules: readonly PriorityRule[];
+  readonly relief: ReliefPolicy;
   readonly respondAsync: boolean;
   /** Where a retried start goes on. */
   readonly position: EventId;
@@ -48,6 +50,7 @@ export interface StartCall {
 
 /** What a verified token says about the stream it is for. */
 export interface StreamTicket {
+  readonly requestId: string;
   readonly tenant: string;
   readonly route: string;
   /**
@@ -55,6 +58,10 @@ export interface StreamTicket {
    * begins a new stream under the same id: a token older than that is the old stream's.
    */
   readonly issuedAtSec: number;
+  /** When the stream itself began, which tells them apart exactly; tokens of earlier versions do not say it. */
+  readonly startedAtMs?: number | undefined;
+  /** Whether to look for the stream in the archive too. */
+  readonly readsArchive: boolean;
 }
 
 export interface ResumeCall {
@@ -106,6 +113,10 @@ export interface StreamStatus {
   readonly retained_events: number;
   readonly retained_bytes: number;
   readonly trimmed_events: number;
+  readonly folded_events: number;
+  readonly trimmed_payloads: number;
+  readonly compressed_segments: number;
+  readonly sampled_events: number;
   readonly resumes: number;
   readonly readers: number;
   readonly degraded: boolean;

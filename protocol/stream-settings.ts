@@ -28,4 +28,6 @@ export interface StreamSettings {
   readonly cleanupIntervalMs: number;
   /** Most bytes queued for one reader. */
   readonly readerBufferBytes: number;
+  /** Whether the stream is kept in the archive once it is finished. */
+  readonly archives: boolean;
 }

@@ -3,7 +3,7 @@
  * function that makes a log line of them. Never a token, a secret or a payload.
  */
 import type { DegradedKind } from "./control-events.ts";
-import type { ErrorCode, TokenFault } from "./errors.ts";
+import type { ErrorCode, RateBudget, TokenFault } from "./errors.ts";
 import type { PriorityName } from "./priority.ts";
 import type { StreamState } from "./stream-call.ts";
 
@@ -31,9 +31,50 @@ export type StreamTelemetry =
       readonly event: "SseBufferTrimmed";
       readonly seq: number;
       readonly priority: PriorityName;
-      readonly reason: "max_events" | "max_bytes" | "storage_lost";
+      readonly reason: "max_events" | "max_bytes" | "storage_lost" | "sampled";
       readonly events: number;
       readonly bytes: number;
+      readonly message: "buffer_trimmed";
+    }
+  /** `events` source events up to `seq` were looked at, `folded` of them live on in a later one. */
+  | {
+      readonly event: "SseBufferFolded";
+      readonly seq: number;
+      readonly events: number;
+      readonly folded: number;
+      readonly saved_bytes: number;
+      readonly message: "Applied event folding";
+    }
+  | {
+      readonly event: "SsePayloadTrimmed";
+      readonly seq: number;
+      readonly events: number;
+      readonly saved_bytes: number;
+      readonly message: "Applied payload trimming";
+    }
+  | {
+      readonly event: "SseBufferCompressed";
+      readonly seq: number;
+      readonly segments: number;
+      readonly saved_bytes: number;
+      readonly message: "Applied event compression";
+    }
+  /** A reader was sent what the stream held as one event. */
+  | {
+      readonly event: "SseSnapshotCreated";
+      readonly position: string;
+      readonly entries: number;
+      readonly bytes: number;
+      readonly missing_events: number;
+    }
+  | { readonly event: "SseArchived"; readonly segments: number; readonly bytes: number; readonly duration_ms: number }
+  | { readonly event: "SseArchiveRead"; readonly segments: number; readonly bytes: number }
+  | {
+      readonly event: "SseArchiveFailed";
+      readonly action: "keep" | "read";
+      readonly reason: string;
+      /** The stream is deleted now, and not in the archive. */
+      readonly is_final: boolean;
     }
   | {
       readonly event: "SsePartialRecovery";
@@ -43,6 +84,12 @@ export type StreamTelemetry =
     }
   | { readonly event: "SseReaderRemoved"; readonly reason: ReaderRemovalReason; readonly age_ms: number }
   | { readonly event: "SseDegraded"; readonly kind: DegradedKind; readonly is_over?: true };
+
+/** Kinds of which several may share a record. */
+export type GatheredTelemetry = Extract<
+  StreamTelemetry,
+  { event: "SseBufferTrimmed" | "SseBufferFolded" | "SsePayloadTrimmed" | "SseBufferCompressed" }
+>;
 
 /** What the lake does. `shard` is the name of a shard's life, sizes in bytes, durations in ms. */
 export type LakeTelemetry =
@@ -80,7 +127,18 @@ export type LakeTelemetry =
   | { readonly event: "TelemetryDropped"; readonly events: number; readonly reason: "queue_full" | "not_delivered" }
   | { readonly event: "AdminAction"; readonly action: string; readonly actor: string; readonly result: string };
 
-type Telemetry = StreamTelemetry | LakeTelemetry;
+/** What the Worker itself does. */
+interface EdgeTelemetry {
+  /** A rate limiter broke, and nobody was limited by it. */
+  readonly event: "RateLimiterFailed";
+  readonly budget: RateBudget;
+  /** The error's name. */
+  readonly reason: string;
+  /** Since it was last told, this one included. */
+  readonly failures: number;
+}
+
+type Telemetry = StreamTelemetry | LakeTelemetry | EdgeTelemetry;
 
 /** Who an event is about. */
 export interface TelemetrySubject {

@@ -65,6 +65,20 @@ export function readChoice<T extends string>(
   return choices[0];
 }
 
+/** `true` or `false`, as JSON or as text. */
+export function readSwitch(
+  variables: Variables,
+  variable: string,
+  { fallback, faults }: { fallback: boolean; faults: ConfigFault[] },
+): boolean {
+  const given = variables[variable];
+  if (isMissing(given)) return fallback;
+  if (given === true || given === "true") return true;
+  if (given === false || given === "false") return false;
+  faults.push({ variable, found: JSON.stringify(given), allowed: "true or false" });
+  return fallback;
+}
+
 export function readSecret(variables: Variables, variable: string, faults: ConfigFault[]): string | undefined {
   const given = variables[variable];
   if (isMissing(given)) return undefined;

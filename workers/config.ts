@@ -13,17 +13,21 @@ import {
   readChoice,
   readNumbers,
   readSecret,
+  readSwitch,
   SECRET_MIN_CHARS,
   type NumberVariable,
   type Variables,
 } from "../protocol/variable-reading.ts";
 import { readIngestKeys } from "./ingest/ingest-keys.ts";
+import { readRateLimits, type RateLimits } from "./rate-limits.ts";
 import { readRoutes, type RouteConfig } from "./route-config.ts";
+import type { ReliefSwitches } from "./route-relief.ts";
 import { ALLOWED_TENANT_KEYS, readTenantKeys } from "./tenant-keys.ts";
 
 export interface Config {
   readonly routes: readonly RouteConfig[];
   readonly settings: StreamSettings;
+  readonly reliefSwitches: ReliefSwitches;
   readonly resumeSecret: string;
   readonly previousResumeSecret: string | undefined;
   /** Derives stream ids from idempotency keys; does not change when the resume secret rotates. */
@@ -38,6 +42,7 @@ export interface Config {
   readonly ingestKeys: ReadonlyMap<string, string>;
   /** Opens the embedded catalog for reading; without one it stays closed. */
   readonly icebergReadToken: string | undefined;
+  readonly rateLimits: RateLimits;
 }
 
 export type ConfigReading =
@@ -63,6 +68,8 @@ export const NUMBER_VARIABLES = {
 } as const satisfies Record<string, NumberVariable>;
 
 const BYTES_PER_MB = 1_048_576;
+/** An archived stream is put and fetched in one piece, and objects share 128 MB of memory. */
+const ARCHIVE_MAX_SIZE_MB = 16;
 const MS_PER_SEC = 1000;
 
 export function readConfig(variables: Variables): ConfigReading {
@@ -70,7 +77,18 @@ export function readConfig(variables: Variables): ConfigReading {
   const numbers = readNumbers(variables, NUMBER_VARIABLES, faults);
   const policy = readChoice(variables, "SSE_CLIENT_LIMIT_POLICY", ["evict-oldest", "reject"], faults);
   const clientAuth = readChoice(variables, "CLIENT_AUTH", ["bearer", "none"], faults);
-  const settings = toSettings(numbers, policy);
+  const archives = readSwitch(variables, "SSE_ARCHIVE", { fallback: false, faults });
+  const settings = toSettings(numbers, { policy, archives });
+  if (archives && variables["ARCHIVE_BUCKET"] === undefined) {
+    faults.push({ variable: "ARCHIVE_BUCKET", found: "nothing", allowed: "an R2 bucket, since SSE_ARCHIVE is true" });
+  }
+  if (archives && numbers.SSE_BUFFER_MAX_SIZE_MB > ARCHIVE_MAX_SIZE_MB) {
+    faults.push({
+      variable: "SSE_BUFFER_MAX_SIZE_MB",
+      found: String(numbers.SSE_BUFFER_MAX_SIZE_MB),
+      allowed: `at most ${ARCHIVE_MAX_SIZE_MB}, since SSE_ARCHIVE is true`,
+    });
+  }
   if (settings.eventMaxBytes > settings.bufferMaxBytes) {
     faults.push({
       variable: "SSE_MAX_EVENT_BYTES",
@@ -82,6 +100,11 @@ export function readConfig(variables: Variables): ConfigReading {
   const config: Config = {
     routes: readRoutes(variables["ROUTES"], variables, faults),
     settings,
+    reliefSwitches: {
+      folds: readSwitch(variables, "SSE_BUFFER_FOLD", { fallback: true, faults }),
+      trimsPayloads: readSwitch(variables, "SSE_BUFFER_TRIM_PAYLOADS", { fallback: true, faults }),
+      compresses: readSwitch(variables, "SSE_BUFFER_COMPRESS", { fallback: false, faults }),
+    },
     ...secrets,
     clientAuth,
     tenantByKey: readClientKeys(variables["CLIENT_KEYS"], clientAuth, faults),
@@ -90,13 +113,17 @@ export function readConfig(variables: Variables): ConfigReading {
     adminToken: readAdminToken(variables, faults),
     ingestKeys: readIngestKeys(variables["INGEST_KEYS"], faults),
     icebergReadToken: readSecret(variables, "ICEBERG_READ_TOKEN", faults),
+    rateLimits: readRateLimits(variables, faults),
   };
   return faults.length === 0 ? { ok: true, config: Object.freeze(config) } : { ok: false, faults };
 }
 
 type Numbers = Readonly<Record<keyof typeof NUMBER_VARIABLES, number>>;
 
-function toSettings(numbers: Numbers, readerLimitPolicy: StreamSettings["readerLimitPolicy"]): StreamSettings {
+function toSettings(
+  numbers: Numbers,
+  { policy, archives }: { policy: StreamSettings["readerLimitPolicy"]; archives: boolean },
+): StreamSettings {
   return {
     bufferMaxEvents: numbers.SSE_BUFFER_MAX_EVENTS,
     bufferMaxBytes: Math.floor(numbers.SSE_BUFFER_MAX_SIZE_MB * BYTES_PER_MB),
@@ -108,11 +135,12 @@ function toSettings(numbers: Numbers, readerLimitPolicy: StreamSettings["readerL
     heartbeatMs: numbers.SSE_HEARTBEAT_SEC * MS_PER_SEC,
     retryMs: numbers.SSE_RETRY_MS,
     maxReaders: numbers.SSE_MAX_CLIENTS,
-    readerLimitPolicy,
+    readerLimitPolicy: policy,
     readerStallMs: numbers.SSE_CLIENT_STALL_SEC * MS_PER_SEC,
     readerMaxAgeMs: numbers.SSE_CLIENT_MAX_AGE_SEC * MS_PER_SEC,
     cleanupIntervalMs: numbers.SSE_CLEANUP_INTERVAL_SEC * MS_PER_SEC,
     readerBufferBytes: numbers.SSE_READER_BUFFER_BYTES,
+    archives,
   };
 }
 

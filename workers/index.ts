@@ -9,6 +9,7 @@ import { fanOut } from "../protocol/telemetry-outlet.ts";
 import { createApp, createFaultyApp } from "./app.ts";
 import { readConfig } from "./config.ts";
 import type { HonoEnv } from "./http/context.ts";
+import { RateGate } from "./http/rate-limit.ts";
 import { Lake } from "./lake.ts";
 import { createLakeSink } from "./lake-sink.ts";
 import { StreamObjects } from "./stream-objects.ts";
@@ -32,12 +33,14 @@ async function createAppFor(env: Env): Promise<Hono<HonoEnv>> {
   }
   const { config } = reading;
   const lake = new Lake(env, config.lake);
+  const telemetry = fanOut(logSink, createLakeSink(lake, config.lake.shards, logSink));
   return createApp({
     config,
     ring: await createKeyRing(config.resumeSecret, config.previousResumeSecret),
     streams: new StreamObjects(env.REQUEST_STREAM),
     lake,
-    telemetry: fanOut(logSink, createLakeSink(lake, config.lake.shards, logSink)),
+    rateGate: new RateGate({ config, telemetry, clock: Date.now }),
+    telemetry,
     clock: Date.now,
     randomBytes,
     randomId: () => crypto.randomUUID(),

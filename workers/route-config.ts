@@ -5,6 +5,8 @@
 import { z } from "zod";
 
 import type { ConfigFault } from "../protocol/errors.ts";
+import { FOLD_PRESETS, FoldRule } from "../protocol/fold.ts";
+import { JsonPathPattern } from "../protocol/json-path.ts";
 import { PriorityRule } from "../protocol/priority.ts";
 import { DEMO_UPSTREAM } from "../upstream/demo-source.ts";
 
@@ -16,7 +18,6 @@ const METHODS = ["GET", "POST", "PUT", "PATCH"] as const;
 const RESERVED = new Set(
   "admin docs events health iceberg metrics ready resume v1 demo.css demo.js demo-reader.js".split(" "),
 );
-const FOLD_PRESETS = ["openai", "anthropic", "ai-sdk", "text"] as const;
 
 const HeaderName = z.string().regex(HEADER_NAME, "a header name");
 
@@ -38,8 +39,10 @@ const Route = z.strictObject({
     .refine((path) => !isReservedPath(path), "may not stand where the service's own paths are")
     .optional(),
   control: z.boolean().default(true),
-  priority: z.array(PriorityRule).max(64).default([]),
-  fold: z.union([z.enum(FOLD_PRESETS), z.strictObject({ paths: z.array(z.string().min(1)).min(1) })]).optional(),
+  priority: z.union([z.array(PriorityRule).max(64), z.enum(FOLD_PRESETS)]).default([]),
+  fold: FoldRule.optional(),
+  trim: z.array(JsonPathPattern).max(64).default([]),
+  sample: z.number().min(0).max(1).default(1),
   connectTimeoutMs: z.int().min(100).max(600_000).default(30_000),
   idleTimeoutMs: z.int().min(100).max(900_000).default(300_000),
   maxBodyBytes: z.int().min(0).max(10_485_760).default(1_048_576),
@@ -76,7 +79,16 @@ export function readRoutes(
   return routes;
 }
 
-function faultOf(issue: z.core.$ZodIssue, index: number, entry: unknown): ConfigFault {
+/** Of a choice of forms, what is wrong with the one that was most nearly meant: zod names the choice alone. */
+function mostNearlyMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== "invalid_union") return issue;
+  const inner = issue.errors.flat().filter(({ path }) => path.length > 0);
+  const [deepest] = inner.sort((a, b) => b.path.length - a.path.length);
+  return deepest === undefined ? issue : mostNearlyMeant({ ...deepest, path: [...issue.path, ...deepest.path] });
+}
+
+function faultOf(given: z.core.$ZodIssue, index: number, entry: unknown): ConfigFault {
+  const issue = mostNearlyMeant(given);
   const place = issue.path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
   let found: unknown = entry;
   for (const step of issue.path) found = Object(found)[step];

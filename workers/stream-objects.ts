@@ -52,12 +52,12 @@ export class StreamObjects {
     }
   }
 
-  async status(requestId: string, ticket: StreamTicket): Promise<Result<StreamStatus>> {
-    return settle(() => this.stub(requestId).status(ticket));
+  async status(ticket: StreamTicket): Promise<Result<StreamStatus>> {
+    return settle(() => this.stub(ticket.requestId).status(ticket));
   }
 
-  async cancel(requestId: string, ticket: StreamTicket): Promise<Result<StreamStatus>> {
-    return settle(() => this.stub(requestId).cancel(ticket));
+  async cancel(ticket: StreamTicket): Promise<Result<StreamStatus>> {
+    return settle(() => this.stub(ticket.requestId).cancel(ticket));
   }
 
   private stub(requestId: string) {

@@ -37,25 +37,35 @@ export type Entry =
   | { readonly kind: "nothing_left" }
   | { readonly kind: "refused"; readonly error: SpillwayError };
 
+const NO_SNAPSHOT =
+  "snapshot needs control events, and this route has none; replay from 0-0 gives the same events, folded";
+
 export function findEntry(request: AttachRequest, record: StreamRecord, buffer: StreamBuffer): Entry {
+  const isSnapshot = request.mode === "snapshot";
+  if (isSnapshot && !record.hasControlEvents)
+    return refuse({ code: "invalid_request", field: "mode", detail: NO_SNAPSHOT });
   const located = buffer.locate(request.position);
-  if (located.kind === "unknown") {
+  if (located.kind === "unknown" && !isSnapshot) {
     return refuse({ code: "invalid_request", field: "last_event_id", detail: "no event of this stream has this id" });
   }
-  const isRewound = located.kind === "rewound";
-  const hasAll = !isRewound && located.seq === buffer.lastSeq;
+  const hasAll = located.kind === "here" && located.seq === buffer.lastSeq;
   // Without control events only a complete stream may close without a word.
   const mayCloseSilently = record.hasControlEvents || record.state === "completed";
   if (isFinished(record.state) && hasAll && request.isPositionExplicit && mayCloseSilently) {
     return { kind: "nothing_left" };
   }
+  // A snapshot begins at the beginning, whatever its reader has.
+  if (isSnapshot || located.kind === "unknown") return { kind: "enter", nextSeq: 1, rewoundTo: undefined };
+  const isRewound = located.kind === "rewound";
   const wanted = located.seq + 1;
   const rewoundTo = isRewound ? buffer.idOf(located.seq) : undefined;
   if (record.hasControlEvents) return { kind: "enter", nextSeq: wanted, rewoundTo };
-  const earliest = buffer.firstRetainedFrom(wanted) ?? buffer.lastSeq + 1;
-  const isWhole = earliest === wanted && !isRewound;
-  if (isWhole || request.acceptGap) return { kind: "enter", nextSeq: earliest, rewoundTo };
-  const earliestId = formatEventId(buffer.idOf(Math.min(earliest, buffer.lastSeq)));
+  const first = buffer.firstRetainedFrom(wanted) ?? buffer.lastSeq + 1;
+  if (request.acceptGap) return { kind: "enter", nextSeq: first, rewoundTo };
+  // Also a hole further on: it could not be told of when the reader gets there.
+  const afterHole = buffer.firstAfterHole(wanted);
+  if (afterHole === undefined && !isRewound) return { kind: "enter", nextSeq: wanted, rewoundTo };
+  const earliestId = formatEventId(buffer.idOf(Math.min(afterHole ?? first, buffer.lastSeq)));
   return refuse({ code: "position_trimmed", earliestId });
 }
 

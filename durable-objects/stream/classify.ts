@@ -2,6 +2,7 @@
  * Which priority an event has: the route's rules first, then what the field's conventions tell.
  * Pure. JSON is parsed only where a rule asks for a path.
  */
+import { pathSteps } from "../../protocol/json-path.ts";
 import { priorityFromName, type Priority, type PriorityRule } from "../../protocol/priority.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 
@@ -58,11 +59,6 @@ function compile(rule: PriorityRule): CompiledRule {
     equals: rule.equals,
     priority: priorityFromName(rule.priority),
   };
-}
-
-/** `$.choices[0].delta` → ["choices", 0, "delta"]. The route schema has checked the form. */
-function pathSteps(path: string): (string | number)[] {
-  return Array.from(path.matchAll(/\.([A-Za-z_][\w-]*)|\[(\d+)\]/g), ([, member, index]) => member ?? Number(index));
 }
 
 function parseJson(text: string): unknown {

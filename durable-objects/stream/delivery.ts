@@ -18,8 +18,10 @@ import { Departures } from "./departures.ts";
 import { Reader, type ReaderPort } from "./reader.ts";
 import { feedReader, offerPiece } from "./reader-feed.ts";
 import { ReaderRegistry } from "./reader-registry.ts";
+import { RecoveryNotes } from "./recovery-notes.ts";
 import type { Piece } from "./segment-index.ts";
 import { isFinished } from "./state-machine.ts";
+import { SnapshotFeed } from "./snapshot-feed.ts";
 import type { StreamBuffer } from "./stream-buffer.ts";
 import type { StreamRecord } from "./stream-store.ts";
 
@@ -51,15 +53,19 @@ export function portHighWaterMark(readerBufferBytes: number): number {
 export class Delivery {
   readonly readers: ReaderRegistry;
   private readonly departures = new Departures();
+  private readonly recovery: RecoveryNotes;
   /** Whether the outcome is durable and may be told. */
   private isEndAnnounced = false;
   private trailingRetryMs: number | undefined;
+  /** Pieces are being handed over: readers who wait for theirs are not fed from the buffer. */
+  private isDelivering = false;
 
   private readonly deps: DeliveryDeps;
 
   constructor(deps: DeliveryDeps) {
     this.deps = deps;
 
+    this.recovery = new RecoveryNotes(deps);
     this.readers = new ReaderRegistry(deps.record.settings);
   }
 
@@ -72,7 +78,7 @@ export class Delivery {
       if (request.isResumed) emit({ event: "SseResumeFailed", code: verdict.error.code });
       return verdict;
     }
-    if (request.isResumed) this.noteResume(request, verdict);
+    if (request.isResumed) this.noteResume(request.position, verdict);
     if (verdict.kind === "attached") {
       if (request.token !== undefined) emit({ event: "SseResumeIssued", position });
       this.feed(verdict.reader, nowMs);
@@ -82,10 +88,16 @@ export class Delivery {
 
   /** Hands new pieces to the readers that are just there; the others catch up by pulling. */
   deliver(pieces: readonly Piece[], nowMs: number): void {
+    this.isDelivering = true;
     for (const piece of pieces) {
       for (const reader of this.readers) {
-        if (!offerPiece(reader, piece, nowMs) && reader.hasRoom) this.feed(reader, nowMs);
+        // No further: of what follows, the buffer may not have kept all.
+        if (!offerPiece(reader, piece, nowMs) && reader.hasRoom) this.feed(reader, nowMs, piece.lastSeq);
       }
+    }
+    this.isDelivering = false;
+    for (const reader of this.readers) {
+      if (reader.notices.size > 0 && reader.hasRoom && !reader.isMidEvent) this.feed(reader, nowMs);
     }
   }
 
@@ -100,6 +112,7 @@ export class Delivery {
 
   /** The reader's connection is gone. */
   disconnect(reader: Reader, nowMs: number): void {
+    this.departures.forget(reader);
     this.remove(reader, "disconnected", nowMs);
   }
 
@@ -120,9 +133,24 @@ export class Delivery {
   sweep(nowMs: number): void {
     for (const { reader, reason } of this.readers.sweep(nowMs)) {
       if (reason === "stalled") this.cut(reader, reason, nowMs);
-      else this.sendAway(reader, reason, this.deps.record.settings.retryMs, nowMs);
+      else this.sendAway(reader, reason, this.readers.ageRetryMs(), nowMs);
     }
     this.departures.cutStalled(nowMs, this.deps.record.settings.readerStallMs);
+  }
+
+  /** Whether a reader waits for a turn of its own. */
+  get hasPaused(): boolean {
+    for (const reader of this.readers) if (reader.isPaused && reader.hasRoom) return true;
+    return false;
+  }
+
+  /** Feeds on the readers whose last turn was full. */
+  feedPaused(nowMs: number): void {
+    for (const reader of this.readers.all()) {
+      if (!reader.isPaused || !reader.hasRoom) continue;
+      reader.isPaused = false;
+      this.feed(reader, nowMs);
+    }
   }
 
   /** Whether the sweep has anybody to watch. */
@@ -169,7 +197,8 @@ export class Delivery {
   notifyDegraded(nowMs: number): void {
     for (const reader of this.readers.all()) {
       if (reader.hasControlEvents) reader.notices.set("degraded", degradedFrame());
-      if (!reader.isMidEvent) this.feed(reader, nowMs);
+      // While pieces are handed over, the notice goes before the next of them.
+      if (!reader.isMidEvent && !this.isDelivering) this.feed(reader, nowMs);
     }
   }
 
@@ -191,7 +220,10 @@ export class Delivery {
       resumes: record.resumes,
       trims: buffer.trimmedEvents,
       recovered_events: record.recoveredEvents,
-      folded_events: 0,
+      folded_events: record.given.foldedEvents,
+      trimmed_payloads: record.given.trimmedPayloads,
+      compressed_segments: record.given.compressedSegments,
+      sampled_events: record.given.sampledEvents,
     };
   }
 
@@ -199,16 +231,20 @@ export class Delivery {
     const { record, buffer } = this.deps;
     const entry = findEntry(request, record, buffer);
     if (entry.kind !== "enter") return entry;
-    // Whoever is leaving keeps no place: its memory would come on top of the limit.
-    if (this.readers.size + this.departures.size >= record.settings.maxReaders) this.departures.cutOldest();
-    const admission = this.readers.admit(nowMs);
+    const takenPlaces = this.departures.makeRoom(this.readers, record.settings, nowMs);
+    const admission = this.readers.admit(nowMs, takenPlaces);
     if (admission.kind === "reject") {
       const { maxReaders, cleanupIntervalMs } = record.settings;
       // The next sweep may make room.
       const retryAfterSec = Math.ceil(cleanupIntervalMs / MS_PER_SEC);
       return { kind: "refused", error: { code: "reader_limit", maxReaders, retryAfterSec } };
     }
-    if (admission.kind === "admit_instead_of") this.makeRoom(admission.reader, admission.reason, nowMs);
+    if (admission.kind === "admit_instead_of") {
+      this.makeRoom(admission.reader, admission.reason, nowMs);
+      // Of many that come at once, most are evicted before they have taken anything. With full queues they
+      // would hold too much to be left until they have heard when to come back.
+      port.holdUntilTaken?.();
+    }
     const reader = this.welcome(request, entry, { port, nowMs });
     return { kind: "attached", reader, isRewound: entry.rewoundTo !== undefined };
   }
@@ -219,8 +255,10 @@ export class Delivery {
       ...place,
       nextSeq: entry.nextSeq,
       hasControlEvents: record.hasControlEvents,
-      isFollowing: request.mode === "live",
+      isFollowing: request.mode !== "replay",
+      snapshot: request.mode === "snapshot" ? new SnapshotFeed(buffer.lastSeq) : undefined,
       isResumed: request.isResumed,
+      acceptsGap: request.acceptGap,
       replayThroughSeq: buffer.lastSeq,
     });
     this.readers.add(reader);
@@ -236,41 +274,32 @@ export class Delivery {
     return reader;
   }
 
-  private noteResume(request: AttachRequest, verdict: Exclude<AttachVerdict, { kind: "refused" }>): void {
-    const { record, buffer, emit } = this.deps;
-    const position = formatEventId(request.position);
-    const replayed = verdict.kind === "attached" ? buffer.lastSeq - verdict.reader.nextSeq + 1 : 0;
-    record.resumes++;
-    record.recoveredEvents += replayed;
-    emit({ event: "SseResumeSuccess", position, replayed_events: replayed });
-    if (verdict.kind === "attached" && verdict.isRewound) {
-      const missing = request.position.seq - (verdict.reader.nextSeq - 1);
-      emit({ event: "SsePartialRecovery", kind: "rewind", position, missing_events: missing });
-    }
+  private noteResume(position: EventId, verdict: Exclude<AttachVerdict, { kind: "refused" }>): void {
+    if (verdict.kind === "attached") this.recovery.noteResume(position, verdict.reader, verdict.isRewound);
+    else this.recovery.noteResume(position, undefined, false);
   }
 
-  private feed(reader: Reader, nowMs: number): void {
+  private feed(reader: Reader, nowMs: number, throughSeq?: number): void {
     for (;;) {
-      const result = feedReader(reader, this.deps.buffer, nowMs);
+      const result = feedReader(reader, this.deps.buffer, nowMs, throughSeq);
       switch (result.kind) {
         case "full":
           return;
+        case "paused":
+          reader.isPaused = true;
+          return;
+        case "snapshot_sent":
+          this.recovery.noteSnapshot(reader, result.snapshot);
+          break;
         case "fell_behind":
           return this.cut(reader, "fell_behind", nowMs);
         case "gap":
-          this.noteGap(reader, result.missingEvents);
+          this.recovery.noteGap(reader, result.missingEvents);
           break;
         case "caught_up":
           return this.finishOrFollow(reader, nowMs);
       }
     }
-  }
-
-  private noteGap(reader: Reader, missingEvents: number): void {
-    const { record, emit, buffer } = this.deps;
-    const position = formatEventId(buffer.idOf(reader.nextSeq - 1));
-    if (reader.isResumed && reader.nextSeq - 1 <= reader.replayThroughSeq) record.recoveredEvents -= missingEvents;
-    emit({ event: "SsePartialRecovery", kind: "gap", position, missing_events: missingEvents });
   }
 
   private finishOrFollow(reader: Reader, nowMs: number): void {
@@ -316,17 +345,20 @@ export class Delivery {
 
   private makeRoom(reader: Reader, reason: "stalled" | "evicted", nowMs: number): void {
     if (reason === "stalled") this.cut(reader, reason, nowMs);
-    else this.sendAway(reader, reason, this.readers.evictionRetryMs(), nowMs);
+    else this.sendAway(reader, reason, this.readers.evictionRetryMs(nowMs), nowMs);
   }
 
   /** Ends a healthy reader's connection and tells it when to come back. */
   private sendAway(reader: Reader, reason: ReaderRemovalReason, retryMs: number, nowMs: number): void {
-    // To a replaying reader a clean close would say that this was all.
-    const hasPlace = reader.isFollowing && reader.hasControlEvents && !reader.isMidEvent && reader.hasRoom;
+    const farewell = textEncoder.encode(retryFrame(retryMs));
+    // Also after a full queue: told nothing, it would come back too soon, and throw out the next.
+    const isFitting = reader.port.queuedBytes() + farewell.byteLength <= this.deps.record.settings.readerBufferBytes;
     this.remove(reader, reason, nowMs);
-    if (!hasPlace) return reader.port.abort();
-    reader.send(textEncoder.encode(retryFrame(retryMs)), nowMs);
-    this.departures.close(reader);
+    if (reader.isMidEvent || !isFitting) return reader.port.abort();
+    reader.send(farewell, nowMs);
+    // A clean close would say that this was all, to a replaying reader and without control events.
+    if (reader.isFollowing && reader.hasControlEvents) this.departures.close(reader);
+    else this.departures.breakOff(reader);
   }
 
   /** Breaks a reader's connection; what was queued for it is dropped, and it comes back at its id. */

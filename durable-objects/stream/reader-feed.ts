@@ -11,9 +11,12 @@ import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import { controlFrame } from "../../protocol/sse-frame.ts";
 import type { Reader } from "./reader.ts";
 import type { Piece, Segment } from "./segment-index.ts";
+import type { SnapshotFeed } from "./snapshot-feed.ts";
 import type { StreamBuffer } from "./stream-buffer.ts";
 
 const textEncoder = new TextEncoder();
+/** What a snapshot may read, or hand over, in one turn: segments. */
+const SNAPSHOT_TURNS = 8;
 
 /** What a feed ran into. */
 export type FeedResult =
@@ -23,12 +26,28 @@ export type FeedResult =
   | { readonly kind: "caught_up" }
   /** Events were missing; the reader was told, and is past them. Feed on. */
   | { readonly kind: "gap"; readonly missingEvents: number }
+  /** A snapshot has been sent. Feed on. */
+  | { readonly kind: "snapshot_sent"; readonly snapshot: SnapshotFeed }
+  /** Enough for one turn; there is room, and more to send. */
+  | { readonly kind: "paused" }
   /** Missing events and no way to say so in band, or half of an event is gone: cut the reader. */
   | { readonly kind: "fell_behind" };
 
-/** Sends as much as the port takes. */
-export function feedReader(reader: Reader, buffer: StreamBuffer, nowMs: number): FeedResult {
+/** Sends as much as the port takes, to a following reader events through `throughSeq`. */
+export function feedReader(
+  reader: Reader,
+  buffer: StreamBuffer,
+  nowMs: number,
+  throughSeq: number = buffer.lastSeq,
+): FeedResult {
+  let snapshotTurns = 0;
   while (reader.hasRoom) {
+    if (reader.snapshot !== undefined) {
+      if (snapshotTurns++ === SNAPSHOT_TURNS) return { kind: "paused" };
+      const result = sendSnapshot(reader, reader.snapshot, buffer, nowMs);
+      if (result !== undefined) return result;
+      continue;
+    }
     if (reader.slice !== undefined) {
       if (!sendSlice(reader, reader.slice, buffer, nowMs)) return { kind: "fell_behind" };
       continue;
@@ -37,7 +56,7 @@ export function feedReader(reader: Reader, buffer: StreamBuffer, nowMs: number):
       sendNotices(reader, nowMs);
       continue;
     }
-    if (reader.nextSeq > lastWantedSeq(reader, buffer)) return { kind: "caught_up" };
+    if (reader.nextSeq > lastWantedSeq(reader, throughSeq)) return { kind: "caught_up" };
     const segment = buffer.segmentAt(reader.nextSeq);
     const startSeq = segment === undefined ? buffer.lastSeq + 1 : Math.max(reader.nextSeq, segment.floorSeq);
     if (startSeq > reader.nextSeq) return sendGap(reader, startSeq, buffer, nowMs);
@@ -50,7 +69,11 @@ export function feedReader(reader: Reader, buffer: StreamBuffer, nowMs: number):
 export function offerPiece(reader: Reader, piece: Piece, nowMs: number): boolean {
   const fits = piece.bytes.byteLength <= SEGMENT_MAX_BYTES;
   const isNext = reader.nextSeq === piece.firstSeq && reader.isFollowing;
-  if (!fits || !isNext || reader.isMidEvent || reader.notices.size > 0 || !reader.hasRoom) return false;
+  if (!fits || !isNext || reader.isMidEvent || !reader.hasRoom) return false;
+  if (reader.notices.size > 0) {
+    sendNotices(reader, nowMs);
+    if (!reader.hasRoom) return false;
+  }
   reader.nextSeq = piece.lastSeq + 1;
   reader.send(piece.bytes, nowMs);
   return true;
@@ -61,16 +84,16 @@ function sendNotices(reader: Reader, nowMs: number): void {
   reader.notices.clear();
 }
 
-function lastWantedSeq(reader: Reader, buffer: StreamBuffer): number {
-  return reader.isFollowing ? buffer.lastSeq : reader.replayThroughSeq;
+function lastWantedSeq(reader: Reader, throughSeq: number): number {
+  return reader.isFollowing ? throughSeq : reader.replayThroughSeq;
 }
 
 function sendFrom(reader: Reader, segment: Segment, buffer: StreamBuffer, nowMs: number): void {
-  if (segment.byteSize > SEGMENT_MAX_BYTES) {
+  if (segment.wireBytes > SEGMENT_MAX_BYTES) {
     reader.slice = { segment, offset: 0 };
     return;
   }
-  const found = buffer.read(segment, reader.nextSeq);
+  const found = buffer.reading.from(segment, reader.nextSeq);
   // Lost by storage just now: the next turn of the loop finds the gap.
   if (found === undefined) return;
   reader.nextSeq = found.lastSeq + 1;
@@ -80,14 +103,14 @@ function sendFrom(reader: Reader, segment: Segment, buffer: StreamBuffer, nowMs:
 /** @returns false when the rest of the event is gone */
 function sendSlice(reader: Reader, slice: NonNullable<Reader["slice"]>, buffer: StreamBuffer, nowMs: number): boolean {
   const { segment } = slice;
-  const bytes = segment.isEvicted ? undefined : buffer.readSlice(segment, slice.offset);
+  const bytes = segment.isEvicted ? undefined : buffer.reading.slice(segment, slice.offset);
   if (bytes === undefined) {
     // Nothing of the event was sent yet: it is missing as a whole, and a gap can say so.
     reader.slice = undefined;
     return slice.offset === 0;
   }
   slice.offset += bytes.byteLength;
-  if (slice.offset >= segment.byteSize) {
+  if (slice.offset >= segment.wireBytes) {
     reader.slice = undefined;
     reader.nextSeq = segment.lastSeq + 1;
   }
@@ -95,18 +118,40 @@ function sendSlice(reader: Reader, slice: NonNullable<Reader["slice"]>, buffer: 
   return true;
 }
 
+/** @returns what it ran into; `undefined` where there is more to send */
+function sendSnapshot(
+  reader: Reader,
+  snapshot: SnapshotFeed,
+  buffer: StreamBuffer,
+  nowMs: number,
+): FeedResult | undefined {
+  if (snapshot.unsent.byteLength > 0) {
+    reader.send(snapshot.takeUnsent(SEGMENT_MAX_BYTES), nowMs);
+    return undefined;
+  }
+  if (!snapshot.isDone) {
+    const isWhole = snapshot.step(buffer, (nextSeq, startSeq) => gapBetween(nextSeq, startSeq, buffer));
+    return isWhole ? undefined : { kind: "fell_behind" };
+  }
+  reader.snapshot = undefined;
+  reader.nextSeq = snapshot.nextSeq;
+  return { kind: "snapshot_sent", snapshot };
+}
+
 function sendGap(reader: Reader, startSeq: number, buffer: StreamBuffer, nowMs: number): FeedResult {
-  if (!reader.hasControlEvents) return { kind: "fell_behind" };
-  const lastMissing = buffer.idOf(startSeq - 1);
-  const missingEvents = startSeq - reader.nextSeq;
-  const reason: GapReason = reader.nextSeq <= buffer.lostThroughSeq ? "storage_lost" : "buffer_trimmed";
-  const gap: GapEvent = {
-    from: formatEventId(buffer.idOf(reader.nextSeq)),
-    to: formatEventId(lastMissing),
-    dropped: missingEvents,
-    reason,
-  };
+  const gap = gapBetween(reader.nextSeq, startSeq, buffer);
+  // What was missing when it came it has said it accepts; what goes missing later it could not know of.
+  const isAccepted = reader.acceptsGap && startSeq - 1 <= reader.replayThroughSeq;
+  if (!reader.hasControlEvents && !isAccepted) return { kind: "fell_behind" };
   reader.nextSeq = startSeq;
-  reader.send(textEncoder.encode(controlFrame("gap", gap, { id: lastMissing })), nowMs);
-  return { kind: "gap", missingEvents };
+  if (reader.hasControlEvents)
+    reader.send(textEncoder.encode(controlFrame("gap", gap, { id: buffer.idOf(startSeq - 1) })), nowMs);
+  return { kind: "gap", missingEvents: gap.dropped };
+}
+
+/** What is missing from `nextSeq` up to what comes before `startSeq`. */
+function gapBetween(nextSeq: number, startSeq: number, buffer: StreamBuffer): GapEvent {
+  const reason: GapReason = buffer.hasLost(nextSeq, startSeq - 1) ? "storage_lost" : "buffer_trimmed";
+  const from = formatEventId(buffer.idOf(nextSeq));
+  return { from, to: formatEventId(buffer.idOf(startSeq - 1)), dropped: startSeq - nextSeq, reason };
 }

@@ -6,6 +6,12 @@ import { PACING_GRACE_MS, RETRY_MAX_MS } from "../../protocol/limits.ts";
 import type { StreamSettings } from "../../protocol/stream-settings.ts";
 import type { Reader } from "./reader.ts";
 
+/**
+ * Multiples of it, taken modulo 1, lie far apart however many there are: no two of a stream's readers
+ * are asked to come back at the same moment. Not drawn at random, so that a run can be replayed.
+ */
+const GOLDEN_FRACTION = (Math.sqrt(5) - 1) / 2;
+
 export type Admission =
   | { readonly kind: "admit" }
   | { readonly kind: "admit_instead_of"; readonly reader: Reader; readonly reason: "stalled" | "evicted" }
@@ -24,7 +30,11 @@ type ReaderSettings = Pick<
 export class ReaderRegistry {
   /** Insertion order is age order. */
   private readonly readers = new Set<Reader>();
-  private recentEvictions = 0;
+  /** Since the stream last had room for all who want in. */
+  private evictionsInARow = 0;
+  /** When everybody who was evicted is asked to be back. */
+  private evictedBackAtMs = -Infinity;
+  private farewells = 0;
 
   private readonly settings: ReaderSettings;
 
@@ -52,9 +62,13 @@ export class ReaderRegistry {
     return this.readers.delete(reader);
   }
 
-  /** What one more reader would mean: a stalled one goes first, then the policy decides. */
-  admit(nowMs: number): Admission {
-    if (this.readers.size < this.settings.maxReaders) return { kind: "admit" };
+  /**
+   * What one more reader would mean: a stalled one goes first, then the policy decides.
+   *
+   * @param takenPlaces those kept by readers that are no longer among these
+   */
+  admit(nowMs: number, takenPlaces = 0): Admission {
+    if (this.readers.size + takenPlaces < this.settings.maxReaders) return { kind: "admit" };
     const stalled = this.all().find((reader) => reader.isStalled(nowMs, this.settings.readerStallMs));
     if (stalled !== undefined) return { kind: "admit_instead_of", reader: stalled, reason: "stalled" };
     const [oldest] = this.readers;
@@ -64,7 +78,9 @@ export class ReaderRegistry {
 
   /** Readers that took nothing for too long, or are too old. */
   sweep(nowMs: number): SweptReader[] {
-    if (this.readers.size < this.settings.maxReaders) this.recentEvictions = 0;
+    // A free place means nothing while those who have to share it are asked to stay away.
+    const hasRoom = this.readers.size < this.settings.maxReaders && nowMs > this.evictedBackAtMs;
+    if (hasRoom) this.evictionsInARow = 0;
     const swept: SweptReader[] = [];
     for (const reader of this.readers) {
       if (reader.isStalled(nowMs, this.settings.readerStallMs)) swept.push({ reader, reason: "stalled" });
@@ -77,9 +93,25 @@ export class ReaderRegistry {
    * When an evicted reader should come back. Doubles with each eviction while the stream is full, so
    * that more readers than places do not throw each other out without end.
    */
-  evictionRetryMs(): number {
-    this.recentEvictions++;
-    return Math.min(RETRY_MAX_MS, this.settings.retryMs * 2 ** Math.min(this.recentEvictions, 16));
+  evictionRetryMs(nowMs: number): number {
+    this.evictionsInARow++;
+    const retryMs = this.spreadRetryMs(this.evictionsInARow);
+    this.evictedBackAtMs = Math.max(this.evictedBackAtMs, nowMs + retryMs);
+    return retryMs;
+  }
+
+  /** When a reader should come back that has only become too old. */
+  ageRetryMs(): number {
+    return this.spreadRetryMs(0);
+  }
+
+  /** Between so many doublings and one more, each time elsewhere; at most {@link RETRY_MAX_MS}. */
+  private spreadRetryMs(doublings: number): number {
+    const { retryMs } = this.settings;
+    const highestMs = Math.min(RETRY_MAX_MS, retryMs * 2 ** Math.min(doublings + 1, 16));
+    const lowestMs = Math.max(retryMs, highestMs / 2);
+    const fraction = (this.farewells++ * GOLDEN_FRACTION) % 1;
+    return Math.round(lowestMs + (highestMs - lowestMs) * fraction);
   }
 
   /**

@@ -2,9 +2,11 @@
  * One reader: a cursor and a port, never a queue of its own.
  *
  * B1, B2 and B6 rest on two rules kept here: `nextSeq` only grows, by exactly what was sent or
- * announced as missing; and nothing is sent to a port without room.
+ * announced as missing; and nothing is sent to a port without room, but for a farewell that still
+ * fits the reader's limit.
  */
 import type { Segment } from "./segment-index.ts";
+import type { SnapshotFeed } from "./snapshot-feed.ts";
 
 /** The reader's end of the wire, as the object's wiring or a simulation provides it. */
 export interface ReaderPort {
@@ -12,6 +14,8 @@ export interface ReaderPort {
   roomBytes(): number;
   /** Bytes taken by the port and not yet by the reader. */
   queuedBytes(): number;
+  /** From now on there is no room until the reader has taken something of what it is sent first. */
+  holdUntilTaken?(): void;
   /** Hands over bytes. The port must not write to them: chunks are shared by readers. */
   send(chunk: Uint8Array): void;
   /** Ends the response cleanly, once what is queued has been taken. */
@@ -27,6 +31,10 @@ export interface ReaderOptions {
   readonly hasControlEvents: boolean;
   /** Whether to go on with live events after the replay. */
   readonly isFollowing: boolean;
+  /** Without control events: whether it has said that it goes on where some are missing. */
+  readonly acceptsGap: boolean;
+  /** What is sent first, in the place of a replay. */
+  readonly snapshot: SnapshotFeed | undefined;
   /** Whether this reader came back to a stream, as against starting it. */
   readonly isResumed: boolean;
   readonly nextSeq: number;
@@ -42,16 +50,21 @@ export class Reader {
   readonly isResumed: boolean;
   readonly attachedAtMs: number;
   readonly replayThroughSeq: number;
+  readonly acceptsGap: boolean;
   /** The next event this reader needs. */
   nextSeq: number;
   /** Where a segment too large for one chunk has been sent to. */
   slice: { readonly segment: Segment; offset: number } | undefined;
+  /** The snapshot that is being sent. */
+  snapshot: SnapshotFeed | undefined;
+  /** Has room, and waits for a turn of its own to be fed on. */
+  isPaused = false;
   /** Frames that wait for a place between events; a newer one of a kind replaces the older. */
   readonly notices = new Map<"resume" | "degraded", string>();
   /** When the port became full; `undefined` while it has room. */
   fullSinceMs: number | undefined;
   lastSentAtMs: number;
-  /** When bytes were last seen to be taken, or nothing was waiting. */
+  /** When bytes were last seen to be taken, or nothing was waiting: at the earliest when they were. */
   lastTakenAtMs: number;
   /** When a resumed reader had caught up with the live end. */
   liveSinceMs: number | undefined;
@@ -59,13 +72,15 @@ export class Reader {
   tokenRefreshAtMs: number | undefined;
   sentBytes = 0;
   isGone = false;
-  private takenBytesAtSweep = 0;
+  private takenBytesSeen = 0;
 
   constructor(options: ReaderOptions) {
     this.port = options.port;
     this.hasControlEvents = options.hasControlEvents;
     this.isFollowing = options.isFollowing;
     this.isResumed = options.isResumed;
+    this.acceptsGap = options.acceptsGap;
+    this.snapshot = options.snapshot;
     this.nextSeq = options.nextSeq;
     this.replayThroughSeq = options.replayThroughSeq;
     this.attachedAtMs = options.nowMs;
@@ -78,8 +93,7 @@ export class Reader {
   }
 
   send(chunk: Uint8Array, nowMs: number): void {
-    // The silence before there was anything to take is not the reader's.
-    if (this.port.queuedBytes() <= 0) this.lastTakenAtMs = nowMs;
+    this.look(nowMs);
     this.port.send(chunk);
     this.sentBytes += chunk.byteLength;
     this.lastSentAtMs = nowMs;
@@ -89,20 +103,30 @@ export class Reader {
   /** The port has room again: the reader took something. */
   noteTaken(nowMs: number): void {
     this.fullSinceMs = undefined;
+    this.look(nowMs);
     this.lastTakenAtMs = nowMs;
   }
 
-  /** Whether the reader has left bytes lying for `stallMs`. Called by the sweep. */
+  /** Whether the reader has left bytes lying for `stallMs`. */
   isStalled(nowMs: number, stallMs: number): boolean {
+    this.look(nowMs);
+    return nowMs - this.lastTakenAtMs >= stallMs;
+  }
+
+  /**
+   * Whatever was taken since the last look counts as taken now. Looking at each occasion, and not at
+   * sweeps only, keeps that close to the truth; who comes to a full stream needs it.
+   */
+  private look(nowMs: number): void {
     const queued = this.port.queuedBytes();
     const taken = this.sentBytes - queued;
-    if (queued <= 0 || taken > this.takenBytesAtSweep) this.lastTakenAtMs = nowMs;
-    this.takenBytesAtSweep = taken;
-    return nowMs - this.lastTakenAtMs >= stallMs;
+    // The silence before there was anything to take is not the reader's.
+    if (queued <= 0 || taken > this.takenBytesSeen) this.lastTakenAtMs = nowMs;
+    this.takenBytesSeen = taken;
   }
 
   /** Whether it is mid-event, where no other frame may be put in. */
   get isMidEvent(): boolean {
-    return this.slice !== undefined;
+    return this.slice !== undefined || this.snapshot !== undefined;
   }
 }

@@ -11,7 +11,8 @@
 import type { Priority } from "../../protocol/priority.ts";
 
 /** How a segment's payload is stored; the row says it, so that settings can change mid-life. */
-export type SegmentEncoding = "plain";
+export const ENCODINGS = ["plain", "folded", "deflate", "folded+deflate"] as const;
+export type SegmentEncoding = (typeof ENCODINGS)[number];
 
 /** A run of frames in memory, at most one segment's worth. Shared by all readers: never written to. */
 export interface Piece {
@@ -20,19 +21,49 @@ export interface Piece {
   readonly bytes: Uint8Array;
 }
 
-export interface Segment {
+/** What is known of a segment without its payload; a row says as much. */
+export interface SegmentFacts {
   readonly firstSeq: number;
-  lastSeq: number;
+  readonly lastSeq: number;
   readonly priority: Priority;
+  /** Events that readers get of it: a fold of several source events is one. */
+  readonly eventCount: number;
+  /** What it takes where it lies, encoded, fold steps included: what B3 counts. */
+  readonly byteSize: number;
+  /** Its frames as they go to readers. */
+  readonly wireBytes: number;
+  readonly encoding: SegmentEncoding;
+  /** Last seq of each frame; `undefined` where every seq is a frame of its own. */
+  readonly frameEnds: readonly number[] | undefined;
+}
+
+export interface Segment extends SegmentFacts {
+  lastSeq: number;
   eventCount: number;
   byteSize: number;
-  readonly encoding: SegmentEncoding;
+  wireBytes: number;
   /** First event still retained; above `firstSeq` once the oldest have given way. */
   floorSeq: number;
+  /** How many of its events have given way. */
+  goneEvents: number;
+  /** It gave way, or another took its place. */
   isEvicted: boolean;
   /** Whether the payload is in storage; until then it is in `pieces`. */
   isStored: boolean;
   pieces: Piece[];
+  /** Fold steps of an unstored folded segment, as its row will hold them. */
+  folds: string | undefined;
+}
+
+/** The facts alone: of a segment, or of a row, whose payload must not stay in memory. */
+export function factsOf(of: SegmentFacts): SegmentFacts {
+  const { firstSeq, lastSeq, priority, eventCount, byteSize, wireBytes, encoding, frameEnds } = of;
+  return { firstSeq, lastSeq, priority, eventCount, byteSize, wireBytes, encoding, frameEnds };
+}
+
+/** A segment of which nothing has given way. */
+export function toSegment(facts: SegmentFacts, place: Pick<Segment, "isStored" | "pieces" | "folds">): Segment {
+  return { ...factsOf(facts), ...place, floorSeq: facts.firstSeq, goneEvents: 0, isEvicted: false };
 }
 
 export interface BufferLimits {
@@ -44,6 +75,7 @@ export interface Eviction {
   readonly segment: Segment;
   /** Last event that gave way. */
   readonly seq: number;
+  /** Source events: those folded into one count each. */
   readonly events: number;
   readonly bytes: number;
   readonly reason: "max_events" | "max_bytes" | "storage_lost";
@@ -56,6 +88,11 @@ class Lane {
 
   push(segment: Segment): void {
     this.segments.push(segment);
+  }
+
+  /** Puts others in the place of segments that follow each other. */
+  replace(olds: readonly Segment[], news: readonly Segment[]): void {
+    replaceRun(this.segments, olds, news);
   }
 
   /** Oldest retained segment; drops those evicted from elsewhere. */
@@ -84,8 +121,7 @@ export class SegmentIndex {
   push(segment: Segment): void {
     this.ordered.push(segment);
     this.lanes[segment.priority].push(segment);
-    this.retainedEvents += segment.lastSeq - segment.floorSeq + 1;
-    this.retainedBytes += segment.byteSize;
+    this.count(segment, 1);
   }
 
   /** The newest segment took in one more piece. */
@@ -94,6 +130,7 @@ export class SegmentIndex {
     segment.lastSeq = piece.lastSeq;
     segment.eventCount += events;
     segment.byteSize += piece.bytes.byteLength;
+    segment.wireBytes += piece.bytes.byteLength;
     segment.pieces.push(piece);
     this.retainedEvents += events;
     this.retainedBytes += piece.bytes.byteLength;
@@ -119,6 +156,19 @@ export class SegmentIndex {
     }
     while (this.ordered[low]?.isEvicted === true) low++;
     return this.ordered[low];
+  }
+
+  /** Puts others in the place of adjacent retained segments of one priority, which hold the same events. */
+  replace(olds: readonly Segment[], news: readonly Segment[]): void {
+    for (const old of olds) {
+      this.count(old, -1);
+      old.isEvicted = true;
+      old.pieces = [];
+    }
+    for (const segment of news) this.count(segment, 1);
+    replaceRun(this.ordered, olds, news);
+    const [first] = news;
+    if (first !== undefined) this.lanes[first.priority].replace(olds, news);
   }
 
   /** Segments that are retained and not stored yet, oldest first. */
@@ -150,20 +200,26 @@ export class SegmentIndex {
   evict(segment: Segment, reason: Eviction["reason"]): Eviction {
     const events = segment.lastSeq - segment.floorSeq + 1;
     const bytes = segment.byteSize;
+    this.count(segment, -1);
     segment.isEvicted = true;
     segment.pieces = [];
-    this.retainedEvents -= events;
-    this.retainedBytes -= bytes;
     this.evictedInOrdered++;
     this.compact();
     return { segment, seq: segment.lastSeq, events, bytes, reason };
   }
 
+  private count(segment: Segment, sign: 1 | -1): void {
+    this.retainedEvents += sign * (segment.eventCount - segment.goneEvents);
+    this.retainedBytes += sign * segment.byteSize;
+  }
+
   private evictOldestEvents(segment: Segment, events: number): Eviction {
-    if (segment.lastSeq - segment.floorSeq + 1 <= events) return this.evict(segment, "max_events");
-    segment.floorSeq += events;
+    if (segment.eventCount - segment.goneEvents <= events) return this.evict(segment, "max_events");
+    const before = segment.floorSeq;
+    segment.goneEvents += events;
+    segment.floorSeq = (segment.frameEnds?.[segment.goneEvents - 1] ?? before + events - 1) + 1;
     this.retainedEvents -= events;
-    return { segment, seq: segment.floorSeq - 1, events, bytes: 0, reason: "max_events" };
+    return { segment, seq: segment.floorSeq - 1, events: segment.floorSeq - before, bytes: 0, reason: "max_events" };
   }
 
   private victim(): Segment | undefined {
@@ -179,4 +235,18 @@ export class SegmentIndex {
     this.ordered = this.ordered.filter((segment) => !segment.isEvicted);
     this.evictedInOrdered = 0;
   }
+}
+
+/** `from` are neighbours in `list`, which is in order of first seqs. */
+function replaceRun(list: Segment[], from: readonly Segment[], to: readonly Segment[]): void {
+  const [first] = from;
+  if (first === undefined) return;
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((list[middle]?.firstSeq ?? Infinity) < first.firstSeq) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, from.length, ...to);
 }

@@ -11,45 +11,62 @@
  * {@link HOT_TAIL_MAX_BYTES} of them, and the next write takes along all that is still there.
  */
 import type { EventId } from "../../protocol/event-id.ts";
-import { START_POSITION } from "../../protocol/event-id.ts";
 import { HOT_TAIL_MAX_BYTES, SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import type { Priority } from "../../protocol/priority.ts";
-import { eventFrame, skipFramesThrough, type SourceEvent } from "../../protocol/sse-frame.ts";
+import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import type { Classify } from "./classify.ts";
-import { SegmentIndex, type BufferLimits, type Eviction, type Piece, type Segment } from "./segment-index.ts";
-import type { Epoch, StoredSegment, StreamRecord, StreamStore } from "./stream-store.ts";
+import { createFolder, type Folder } from "./fold/folding.ts";
+import { frameEvents } from "./framing.ts";
+import { idInEpochs, locateInEpochs, type Located } from "./positions.ts";
+import { PressureRelief, type ReliefChange } from "./pressure-relief.ts";
+import {
+  SegmentIndex,
+  toSegment,
+  type BufferLimits,
+  type Eviction,
+  type Piece,
+  type Segment,
+  type SegmentFacts,
+} from "./segment-index.ts";
+import { Sampling } from "./sampling.ts";
+import { SegmentReading } from "./segment-reading.ts";
+import { countSourceEvents, rowOf, type SegmentRow, type StreamRecord, type StreamStore } from "./stream-store.ts";
 
+const LOW: Priority = 0;
 const CRITICAL: Priority = 3;
-const textEncoder = new TextEncoder();
+/** Relief in one turn while a limit is exceeded: more than a turn brings in, and less than is felt. */
+const RELIEF_MAX_BYTES = 128 * 1024;
+const RELIEF_MAX_STEPS = 16;
+export interface Trim {
+  readonly priority: Priority;
+  /** The last of the events. */
+  readonly seq: number;
+  readonly events: number;
+  readonly bytes: number;
+  readonly reason: Eviction["reason"] | "sampled";
+}
 
 export interface BufferDeps {
   readonly store: StreamStore;
   readonly record: StreamRecord;
   readonly classify: Classify;
-  /** Told of evictions after they happened, at the latest with the next write. */
-  readonly onEviction: (eviction: Eviction) => void;
+  /** Told of events that are kept no more, or never were. */
+  readonly onTrim: (trim: Trim) => void;
+  /** Told of what gave way otherwise. */
+  readonly onRelief: (change: ReliefChange) => void;
   /** Told when storage starts to fail and when it is back. */
   readonly onDegraded: (isDegraded: boolean) => void;
-}
-
-/** Where a reader's id stands in this stream. */
-export type Located =
-  | { readonly kind: "here"; readonly seq: number }
-  /** The reader saw events that died with an earlier incarnation of the object. */
-  | { readonly kind: "rewound"; readonly seq: number }
-  /** No event of this stream ever had this id. */
-  | { readonly kind: "unknown" };
-
-interface Draft {
-  readonly firstSeq: number;
-  readonly priority: Priority;
-  readonly frames: string[];
-  chars: number;
 }
 
 export class StreamBuffer {
   private readonly index = new SegmentIndex();
   private readonly limits: BufferLimits;
+  readonly reading: SegmentReading;
+  readonly folder: Folder | undefined;
+  private readonly relief: PressureRelief;
+  /** Whether the last step of relief may not have been the last there is to do. */
+  private mayRelieve = false;
+  private readonly sampling: Sampling;
   /** First seqs of evicted segments whose rows wait to be deleted with the next write. */
   private pendingDrops: number[] = [];
   private unstoredBytes = 0;
@@ -58,32 +75,31 @@ export class StreamBuffer {
   private isCreated: boolean;
   /** The stream's record has changed, and storage has not taken it yet. */
   private isRecordDirty = false;
-  private unreportedTrim: Eviction | undefined;
   /** When the first event of the newest segment came. */
   private openSinceMs = 0;
   /** When the oldest unwritten event came, or a write last failed; `undefined` when all is written. */
   oldestUnstoredAtMs: number | undefined;
   isDegraded = false;
-  /** Last event lost to failing storage, as against evicted; 0 where none was. */
-  lostThroughSeq = 0;
   lastSeq = 0;
   trimmedEvents = 0;
 
   private readonly deps: BufferDeps;
 
-  constructor(deps: BufferDeps, stored: readonly StoredSegment[] | undefined) {
+  constructor(deps: BufferDeps, stored: readonly SegmentFacts[] | undefined) {
     this.deps = deps;
-
     this.isCreated = stored !== undefined;
-    const { settings } = deps.record;
+    const { settings, relief } = deps.record;
     this.limits = { maxEvents: settings.bufferMaxEvents, maxBytes: settings.bufferMaxBytes };
-    for (const row of stored ?? []) {
-      this.index.push({ ...row, floorSeq: row.firstSeq, isEvicted: false, isStored: true, pieces: [] });
-    }
+    this.folder = relief.fold === undefined ? undefined : createFolder(relief.fold);
+    const { index, limits, folder } = this;
+    this.reading = new SegmentReading({ store: deps.store, folder, onLost: (segment) => this.noteLost(segment) });
+    this.relief = new PressureRelief({ index, limits, folder, policy: relief, reading: this.reading });
+    this.sampling = new Sampling(relief.lowPriorityShare);
+    for (const facts of stored ?? []) index.push(toSegment(facts, { isStored: true, pieces: [], folds: undefined }));
     this.lastSeq = Math.max(deps.record.durableSeq, stored?.at(-1)?.lastSeq ?? 0);
-    this.trimmedEvents = this.lastSeq - this.index.retainedEvents;
-    this.enforce();
-    this.reportTrim();
+    this.trimmedEvents = this.lastSeq - countSourceEvents(stored ?? []);
+    // What had given way within a segment does so again: rows do not show it, and it has been told.
+    for (const eviction of index.enforce(limits)) this.giveUp(eviction);
   }
 
   get retainedEvents(): number {
@@ -103,39 +119,61 @@ export class StreamBuffer {
    * Frames events and takes them in. Writes nothing: see {@link flush}. The caller hands the pieces
    * to its readers, then calls {@link settle}.
    */
-  append(events: readonly SourceEvent[], nowMs: number): Piece[] {
-    const epoch = this.currentEpoch();
+  append(events: readonly SourceEvent[], nowMs: number): readonly Piece[] {
     const firstSeq = this.lastSeq + 1;
-    const pieces: Piece[] = [];
-    let draft: Draft | undefined;
-    for (const event of events) {
-      const seq = ++this.lastSeq;
-      const frame = eventFrame({ epoch, seq }, event);
-      const priority = this.deps.classify(event);
-      if (priority === CRITICAL) this.hasUrgent = true;
-      const isNewRun =
-        draft === undefined || draft.priority !== priority || draft.chars + frame.length > SEGMENT_MAX_BYTES;
-      if (draft === undefined || isNewRun) {
-        if (draft !== undefined) this.closeDraft(draft, pieces);
-        draft = { firstSeq: seq, priority, frames: [], chars: 0 };
-      }
-      draft.frames.push(frame);
-      draft.chars += frame.length;
+    const pieces = frameEvents(events, {
+      epoch: this.deps.record.epochs.at(-1)?.epoch ?? 1,
+      firstSeq,
+      classify: this.deps.classify,
+      keeps: (priority) => this.keeps(priority),
+    });
+    this.lastSeq += events.length;
+    for (const piece of pieces) {
+      if (piece.priority === CRITICAL) this.hasUrgent = true;
+      if (piece.isKept) this.place(piece, piece.priority);
+      else this.noteSampledOut(piece);
     }
-    if (draft !== undefined) this.closeDraft(draft, pieces);
     if (pieces.length > 0) this.oldestUnstoredAtMs ??= nowMs;
     const open = this.index.newest();
     if (open !== undefined && open.firstSeq >= firstSeq) this.openSinceMs = nowMs;
     return pieces;
   }
 
-  /** B3: brings the buffer within its limits, and writes if enough is waiting or something urgent. */
+  /** Relief where the buffer fills, B3 in any case, and a write if enough is waiting or something urgent. */
   settle(nowMs: number): void {
+    const endBytes = this.relief.lookedBytes + RELIEF_MAX_BYTES;
+    for (let step = 0; step === 0 ? this.relief.isPressed : this.relief.isOver; step++) {
+      if (step === RELIEF_MAX_STEPS || this.relief.lookedBytes >= endBytes || !this.relieve(nowMs)) break;
+    }
     this.enforce();
     // A failing storage is tried again at the commit interval, not once for every chunk.
     if (this.isDegraded) this.trimHotTail();
     else if (this.hasUrgent) this.flush(nowMs);
     else if (this.unstoredBytes >= SEGMENT_MAX_BYTES) this.flushClosed(nowMs);
+  }
+
+  /** Whether there is relief left to do, in a turn of its own: see {@link relieve}. */
+  get hasReliefToDo(): boolean {
+    return this.mayRelieve && this.relief.isPressed;
+  }
+
+  /**
+   * One bounded step of relief.
+   *
+   * @returns whether there may be more to do
+   */
+  relieve(nowMs: number): boolean {
+    const change = this.relief.next(this.relief.isOver);
+    this.mayRelieve = change !== undefined;
+    if (change !== undefined && change !== "looked") this.apply(change, nowMs);
+    return this.mayRelieve;
+  }
+
+  /** Folds whatever can be, pressure or not: before a finished stream is archived. One bounded step. */
+  foldFurther(nowMs: number): boolean {
+    const change = this.relief.nextFold(true);
+    if (change !== undefined && change !== "looked") this.apply(change, nowMs);
+    return change !== undefined;
   }
 
   /**
@@ -157,19 +195,43 @@ export class StreamBuffer {
   }
 
   private commit(write: readonly Segment[], nowMs: number): void {
-    this.reportTrim();
-    const needsRecord = this.isRecordDirty || this.isLastSeqHidden();
-    if (write.length === 0 && this.pendingDrops.length === 0 && !needsRecord) return this.markStored(write);
-    if (!this.tryCommit(write, needsRecord)) {
-      // Whatever the storage's reason: readers go on live, and an interval later it is tried again.
-      this.oldestUnstoredAtMs = nowMs;
-      this.degrade();
-      return;
+    const isNothing = write.length === 0 && this.pendingDrops.length === 0;
+    // Degraded with nothing left to write, the record is what finds storage back.
+    const needsRecord = this.isRecordDirty || this.isLastSeqHidden() || (isNothing && this.isDegraded);
+    if (isNothing && !needsRecord) return this.markStored(write);
+    if (!this.tryCommit(write.map(rowOf), { drop: this.pendingDrops, withRecord: needsRecord })) {
+      return this.noteRefusal(nowMs);
     }
     this.pendingDrops = [];
     this.isRecordDirty = false;
     this.markStored(write);
     this.setDegraded(false);
+  }
+
+  /** Whatever the storage's reason: readers go on live, and an interval later it is tried again. */
+  private noteRefusal(nowMs: number): void {
+    this.oldestUnstoredAtMs = nowMs;
+    this.hasUrgent = false;
+    this.trimHotTail();
+    this.setDegraded(true);
+  }
+
+  /** Puts a step's segments in the place of those they were made of: in storage first, where those lie there. */
+  private apply(change: ReliefChange, nowMs: number): void {
+    const { olds, news, rows } = change;
+    const drop = olds.filter(({ isStored }) => isStored).map(({ firstSeq }) => firstSeq);
+    if (drop.length > 0) {
+      if (this.isDegraded) return;
+      if (!this.tryCommit(rows, { drop, withRecord: false })) return this.noteRefusal(nowMs);
+      for (const segment of news) store(segment);
+    }
+    this.index.replace(olds, news);
+    this.recountUnstored();
+    // A fold takes the open segment along: with nothing left to write, no commit is due.
+    if (this.unstoredBytes === 0 && this.pendingDrops.length === 0 && !this.isLastSeqHidden()) {
+      this.oldestUnstoredAtMs = undefined;
+    }
+    this.deps.onRelief(change);
   }
 
   /** First retained seq that is `seq` or later, or `undefined` when there is none. */
@@ -178,67 +240,43 @@ export class StreamBuffer {
     return segment === undefined ? undefined : Math.max(seq, segment.floorSeq);
   }
 
+  /** What follows the first hole at `seq` or later; `undefined` where all from `seq` on is retained. */
+  firstAfterHole(seq: number): number | undefined {
+    for (let next = seq; next <= this.lastSeq;) {
+      const segment = this.index.from(next);
+      if (segment === undefined) return this.lastSeq + 1;
+      if (segment.floorSeq > next) return segment.floorSeq;
+      next = segment.lastSeq + 1;
+    }
+    return undefined;
+  }
+
   /** The segment that holds a retained seq. */
   segmentAt(seq: number): Segment | undefined {
     return this.index.from(seq);
   }
 
-  /**
-   * The next frames from `seq` on, at most one segment's worth, from memory or storage.
-   *
-   * @returns the bytes and the last seq they hold; `undefined` if storage lost them (the segment is
-   *   then evicted, and the caller finds a gap there)
-   */
-  read(segment: Segment, seq: number): { bytes: Uint8Array; lastSeq: number } | undefined {
-    if (!segment.isStored) {
-      const piece = segment.pieces.find((candidate) => candidate.lastSeq >= seq);
-      if (piece === undefined) throw new Error("an unstored segment holds no piece for a retained seq");
-      return { bytes: skipFramesThrough(piece.bytes, seq - 1), lastSeq: piece.lastSeq };
-    }
-    const payload = this.tryRead(segment, () => this.deps.store.readPayload(segment.firstSeq));
-    return payload === undefined ? undefined : { bytes: skipFramesThrough(payload, seq - 1), lastSeq: segment.lastSeq };
-  }
-
-  /** Part of a segment larger than {@link SEGMENT_MAX_BYTES}, which holds a single event. */
-  readSlice(segment: Segment, offset: number): Uint8Array | undefined {
-    const length = Math.min(SEGMENT_MAX_BYTES, segment.byteSize - offset);
-    const [piece] = segment.pieces;
-    if (piece !== undefined) return piece.bytes.slice(offset, offset + length);
-    return this.tryRead(segment, () => this.deps.store.readSlice(segment.firstSeq, offset, length));
-  }
-
   /** The id an event was sent under. */
   idOf(seq: number): EventId {
-    if (seq === 0) return START_POSITION;
-    const { epochs } = this.deps.record;
-    for (let at = epochs.length - 1; at >= 0; at--) {
-      const epoch = epochs[at];
-      if (epoch !== undefined && epoch.firstSeq <= seq) return { epoch: epoch.epoch, seq };
-    }
-    throw new Error(`no epoch holds seq ${seq}`);
+    return idInEpochs(this.deps.record.epochs, seq);
   }
 
   locate(position: EventId): Located {
-    if (position.seq === 0) return { kind: "here", seq: 0 };
-    const { epochs } = this.deps.record;
-    const at = epochs.findIndex((candidate) => candidate.epoch === position.epoch);
-    const epoch: Epoch | undefined = epochs[at];
-    if (epoch === undefined || position.seq < epoch.firstSeq) return { kind: "unknown" };
-    const next = epochs[at + 1];
-    const lastSeq = next === undefined ? this.lastSeq : next.firstSeq - 1;
-    if (position.seq <= lastSeq) return { kind: "here", seq: position.seq };
-    return next === undefined ? { kind: "unknown" } : { kind: "rewound", seq: lastSeq };
+    return locateInEpochs(this.deps.record.epochs, this.lastSeq, position);
   }
 
-  private tryCommit(write: readonly Segment[], withRecord: boolean): boolean {
+  private tryCommit(
+    write: readonly SegmentRow[],
+    also: { readonly drop: readonly number[]; readonly withRecord: boolean },
+  ): boolean {
     const { record, store } = this.deps;
     const durableSeqBefore = record.durableSeq;
     try {
-      // The first record is written by itself, and must not promise what the commit may not keep.
-      if (!this.isCreated) store.create(record);
+      if (also.withRecord) record.durableSeq = this.lastSeq;
+      // The first record and what it tells of: all or nothing.
+      if (this.isCreated) store.commit({ write, drop: also.drop, record: also.withRecord ? record : undefined });
+      else store.create(record, write);
       this.isCreated = true;
-      if (withRecord) record.durableSeq = this.lastSeq;
-      store.commit({ write, drop: this.pendingDrops, record: withRecord ? record : undefined });
       return true;
     } catch {
       // The caller goes on degraded, and says so.
@@ -247,15 +285,17 @@ export class StreamBuffer {
     }
   }
 
-  private currentEpoch(): number {
-    return this.deps.record.epochs.at(-1)?.epoch ?? 1;
+  /** Under pressure only a share of the low-priority events is kept. */
+  private keeps(priority: Priority): boolean {
+    return priority !== LOW || !this.relief.isPressed || this.sampling.keepsNext();
   }
 
-  private closeDraft(draft: Draft, pieces: Piece[]): void {
-    for (const piece of encodeDraft(draft.frames, draft.firstSeq)) {
-      pieces.push(piece);
-      this.place(piece, draft.priority);
-    }
+  private noteSampledOut(piece: Piece): void {
+    const events = piece.lastSeq - piece.firstSeq + 1;
+    this.deps.record.given.sampledEvents += events;
+    this.trimmedEvents += events;
+    const bytes = piece.bytes.byteLength;
+    this.deps.onTrim({ seq: piece.lastSeq, priority: LOW, events, bytes, reason: "sampled" });
   }
 
   private place(piece: Piece, priority: Priority): void {
@@ -269,20 +309,13 @@ export class StreamBuffer {
       !open.isStored &&
       !open.isEvicted &&
       open.priority === priority &&
+      open.encoding === "plain" &&
       open.byteSize + size <= SEGMENT_MAX_BYTES;
     if (canGrow) return this.index.grow(open, piece);
-    this.index.push({
-      firstSeq: piece.firstSeq,
-      lastSeq: piece.lastSeq,
-      priority,
-      eventCount: piece.lastSeq - piece.firstSeq + 1,
-      byteSize: size,
-      encoding: "plain",
-      floorSeq: piece.firstSeq,
-      isEvicted: false,
-      isStored: false,
-      pieces: [piece],
-    });
+    const { firstSeq, lastSeq } = piece;
+    const facts = { firstSeq, lastSeq, priority, eventCount: lastSeq - firstSeq + 1, byteSize: size, wireBytes: size };
+    const shape = { encoding: "plain", frameEnds: undefined } as const;
+    this.index.push(toSegment({ ...facts, ...shape }, { isStored: false, pieces: [piece], folds: undefined }));
   }
 
   private enforce(): void {
@@ -290,50 +323,48 @@ export class StreamBuffer {
   }
 
   private noteEviction(eviction: Eviction): void {
+    this.giveUp(eviction);
+    const { segment, seq, events, bytes, reason } = eviction;
+    this.deps.onTrim({ seq, priority: segment.priority, events, bytes, reason });
+  }
+
+  private giveUp(eviction: Eviction): void {
     const { segment } = eviction;
     if (segment.isEvicted && segment.isStored) this.pendingDrops.push(segment.firstSeq);
     if (segment.isEvicted && !segment.isStored) this.unstoredBytes -= eviction.bytes;
-    if (eviction.reason === "storage_lost") this.lostThroughSeq = Math.max(this.lostThroughSeq, eviction.seq);
+    if (eviction.reason === "storage_lost") this.noteStorageLost(segment.floorSeq, eviction.seq);
     this.trimmedEvents += eviction.events;
-    this.noteTrim(eviction);
   }
 
-  /** One report for all that one segment gave up since the last write: telemetry per event would cost more. */
-  private noteTrim(eviction: Eviction): void {
-    const { unreportedTrim: earlier } = this;
-    const isSame = earlier?.segment === eviction.segment && earlier.reason === eviction.reason;
-    if (!isSame) this.reportTrim();
-    this.unreportedTrim = isSame
-      ? { ...eviction, events: earlier.events + eviction.events, bytes: earlier.bytes + eviction.bytes }
-      : eviction;
-    if (eviction.reason === "storage_lost") this.reportTrim();
+  /** In the record, so that it is still told after a restart. */
+  private noteStorageLost(firstSeq: number, lastSeq: number): void {
+    const { record } = this.deps;
+    const { fromSeq, throughSeq } = record.lost ?? { fromSeq: firstSeq, throughSeq: lastSeq };
+    record.lost = { fromSeq: Math.min(fromSeq, firstSeq), throughSeq: Math.max(throughSeq, lastSeq) };
+    this.isRecordDirty = true;
   }
 
-  private reportTrim(): void {
-    if (this.unreportedTrim !== undefined) this.deps.onEviction(this.unreportedTrim);
-    this.unreportedTrim = undefined;
+  /** Whether failing storage lost any of these events, as against their giving way. */
+  hasLost(firstSeq: number, lastSeq: number): boolean {
+    const { lost } = this.deps.record;
+    return lost !== undefined && firstSeq <= lost.throughSeq && lastSeq >= lost.fromSeq;
   }
 
-  private tryRead(segment: Segment, read: () => Uint8Array): Uint8Array | undefined {
-    try {
-      return read();
-    } catch {
-      // Storage cannot give the events back: for readers they are gone, and a gap says so.
-      this.noteEviction(this.index.evict(segment, "storage_lost"));
-      this.setDegraded(true);
-      return undefined;
-    }
+  private noteLost(segment: Segment): void {
+    this.noteEviction(this.index.evict(segment, "storage_lost"));
+    this.setDegraded(true);
   }
 
   private markStored(segments: readonly Segment[]): void {
-    for (const segment of segments) {
-      segment.isStored = true;
-      segment.pieces = [];
-    }
-    const open = this.index.unstored().at(-1);
-    this.unstoredBytes = open?.byteSize ?? 0;
-    this.oldestUnstoredAtMs = open === undefined ? undefined : this.openSinceMs;
+    segments.forEach(store);
+    this.recountUnstored();
+    // All but the open one are written together.
+    this.oldestUnstoredAtMs = this.unstoredBytes === 0 ? undefined : this.openSinceMs;
     this.hasUrgent = false;
+  }
+
+  private recountUnstored(): void {
+    this.unstoredBytes = this.index.unstored().reduce((sum, { byteSize }) => sum + byteSize, 0);
   }
 
   /** Segments show the highest durable seq by themselves, unless the newest of them gave way. */
@@ -343,14 +374,10 @@ export class StreamBuffer {
     return !isShown && this.deps.record.durableSeq < this.lastSeq;
   }
 
-  private degrade(): void {
-    this.hasUrgent = false;
-    this.trimHotTail();
-    this.setDegraded(true);
-  }
-
+  /** B4 holds for the hot tail too. */
   private trimHotTail(): void {
-    for (const segment of this.index.unstored()) {
+    const unstored = this.index.unstored().sort((a, b) => a.priority - b.priority || a.firstSeq - b.firstSeq);
+    for (const segment of unstored) {
       if (this.unstoredBytes <= HOT_TAIL_MAX_BYTES) break;
       this.noteEviction(this.index.evict(segment, "storage_lost"));
     }
@@ -363,12 +390,8 @@ export class StreamBuffer {
   }
 }
 
-/** Whole frames to pieces of at most one segment; a larger frame is a piece of its own. */
-function encodeDraft(frames: readonly string[], firstSeq: number): Piece[] {
-  const bytes = textEncoder.encode(frames.join(""));
-  const lastSeq = firstSeq + frames.length - 1;
-  if (bytes.byteLength <= SEGMENT_MAX_BYTES || frames.length === 1) return [{ firstSeq, lastSeq, bytes }];
-  // Drafts are cut by characters, and text beyond ASCII has more bytes than that: halve it.
-  const half = frames.length >>> 1;
-  return [...encodeDraft(frames.slice(0, half), firstSeq), ...encodeDraft(frames.slice(half), firstSeq + half)];
+function store(segment: Segment): void {
+  segment.isStored = true;
+  segment.pieces = [];
+  segment.folds = undefined;
 }

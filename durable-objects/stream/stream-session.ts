@@ -10,31 +10,40 @@
  *    durable ({@link announceEnd}); who resumes in between gets the tail, then the outcome.
  */
 import type { EndReason } from "../../protocol/control-events.ts";
-import { formatEventId, type EventId } from "../../protocol/event-id.ts";
+import type { EventId } from "../../protocol/event-id.ts";
 import { KEEP_ALIVE_MS } from "../../protocol/limits.ts";
-import { PRIORITIES } from "../../protocol/priority.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import type { StreamState, StreamStatus } from "../../protocol/stream-call.ts";
-import type { StreamTelemetry, TelemetrySink, TelemetrySubject } from "../../protocol/telemetry.ts";
+import type { StreamTelemetry, TelemetrySink } from "../../protocol/telemetry.ts";
 import { earliest } from "../earliest.ts";
 import { createClassifier } from "./classify.ts";
 import type { AttachRequest } from "./admission.ts";
+import type { ArchivedStream } from "./archive-file.ts";
+import { Archiving } from "./archiving.ts";
 import { Delivery, type AttachVerdict } from "./delivery.ts";
 import type { ReaderPort } from "./reader.ts";
-import type { Eviction } from "./segment-index.ts";
+import type { ReliefChange } from "./pressure-relief.ts";
+import type { SegmentFacts } from "./segment-index.ts";
 import { isFinished, nextState, type StreamMove } from "./state-machine.ts";
 import { StreamBuffer } from "./stream-buffer.ts";
-import type { StoredSegment, StoredStream, StreamRecord, StreamStore } from "./stream-store.ts";
+import { reliefTelemetry, statusOf, subjectOf, trimTelemetry } from "./stream-notes.ts";
+import { TelemetryGathering } from "./telemetry-gathering.ts";
+import { nothingGiven, type StoredStream, type StreamRecord, type StreamStore } from "./stream-store.ts";
 
 export interface SessionDeps {
   readonly store: StreamStore;
   readonly telemetry: TelemetrySink;
   /** Wall clock, ms. */
   readonly clock: () => number;
+  /** 0 to 1. */
+  readonly random: () => number;
 }
 
 /** What a new stream is made of. */
-export type StreamBlueprint = Pick<StreamRecord, "identity" | "settings" | "hasControlEvents" | "priorityRules">;
+export type StreamBlueprint = Pick<
+  StreamRecord,
+  "identity" | "settings" | "hasControlEvents" | "priorityRules" | "relief"
+>;
 
 /** Wall-clock times, each by the name of what is then due. */
 export interface StreamDeadlines {
@@ -45,22 +54,26 @@ export interface StreamDeadlines {
   readonly abandon: number | undefined;
   /** A finished stream's end of life. */
   readonly expire: number | undefined;
+  /** A finished stream's way into the archive, where it is to go there. */
+  readonly archive: number | undefined;
 }
 
 export class StreamSession {
   readonly delivery: Delivery;
+  readonly archiving: Archiving;
   private readonly buffer: StreamBuffer;
   private lastActiveAtMs: number;
   private keepAliveAtMs: number;
   private sweepAtMs: number | undefined;
 
+  private readonly gathering = new TelemetryGathering((event) => this.emit(event));
   private readonly deps: SessionDeps;
   private readonly record: StreamRecord;
 
   private constructor(
     deps: SessionDeps,
     record: StreamRecord,
-    stored: readonly StoredSegment[] | undefined,
+    stored: readonly SegmentFacts[] | undefined,
     nowMs: number,
   ) {
     this.deps = deps;
@@ -73,11 +86,13 @@ export class StreamSession {
         store: deps.store,
         record,
         classify: createClassifier(record.priorityRules),
-        onEviction: (eviction) => this.emitTrim(eviction),
+        onTrim: (trim) => this.gathering.add(trimTelemetry(trim), deps.clock()),
+        onRelief: (change) => this.noteRelief(change),
         onDegraded: (isDegraded) => this.noteDegraded(isDegraded),
       },
       stored,
     );
+    this.archiving = new Archiving({ record, buffer: this.buffer, random: deps.random });
     this.delivery = new Delivery({
       record,
       buffer: this.buffer,
@@ -92,12 +107,13 @@ export class StreamSession {
   /** Begins a stream and writes its first row. If that fails, the stream runs degraded. */
   static begin(deps: SessionDeps, blueprint: StreamBlueprint, nowMs: number): StreamSession {
     // Member by member: a start call also holds its upstream's secrets, which are never stored.
-    const { identity, settings, hasControlEvents, priorityRules } = blueprint;
+    const { identity, settings, hasControlEvents, priorityRules, relief } = blueprint;
     const record: StreamRecord = {
       identity,
       settings,
       hasControlEvents,
       priorityRules,
+      relief,
       state: "open",
       endReason: undefined,
       epochs: [{ epoch: 1, firstSeq: 1 }],
@@ -106,10 +122,25 @@ export class StreamSession {
       endedAtMs: undefined,
       resumes: 0,
       recoveredEvents: 0,
+      given: nothingGiven(),
+      broughtBackAtMs: undefined,
+      isArchived: false,
     };
     const session = new StreamSession(deps, record, undefined, nowMs);
     session.buffer.flush(nowMs, { withRecord: true });
     session.emit({ event: "SseStreamStarted" });
+    return session;
+  }
+
+  /** Brings a finished stream back from the archive: into storage, and from there. */
+  static bringBack(deps: SessionDeps, archived: ArchivedStream, nowMs: number): StreamSession {
+    const { rows } = archived;
+    const record: StreamRecord = { ...archived.record, broughtBackAtMs: nowMs };
+    // All or nothing: a record without its segments would say that they have given way.
+    deps.store.create(record, rows);
+    const session = StreamSession.restore(deps, { record, segments: rows }, nowMs);
+    const bytes = rows.reduce((sum, { byteSize }) => sum + byteSize, 0);
+    session.emit({ event: "SseArchiveRead", segments: rows.length, bytes });
     return session;
   }
 
@@ -156,8 +187,8 @@ export class StreamSession {
   /** The upstream has answered with an event stream. */
   openSource(nowMs: number): void {
     this.lastActiveAtMs = nowMs;
+    // Not written: an object that dies before or after this ends the stream in the same way.
     this.move("source_opened");
-    this.buffer.flush(nowMs, { withRecord: true });
   }
 
   /** The source sent something, if only a comment: it is alive. */
@@ -185,6 +216,7 @@ export class StreamSession {
     record.endReason = reason;
     record.endedAtMs = nowMs;
     buffer.flush(nowMs, { withRecord: true });
+    this.gathering.tellAll(nowMs);
     this.emit({
       event: "SseStreamEnded",
       state: record.state,
@@ -203,7 +235,7 @@ export class StreamSession {
   attach(request: AttachRequest, port: ReaderPort, nowMs: number): AttachVerdict {
     this.lastActiveAtMs = nowMs;
     const verdict = this.delivery.attach(request, port, nowMs);
-    this.sweepAtMs ??= nowMs + this.record.settings.cleanupIntervalMs;
+    this.sweepAtMs ??= this.firstSweepAtMs(nowMs);
     return verdict;
   }
 
@@ -213,16 +245,24 @@ export class StreamSession {
     return located.kind === "unknown" ? position : this.buffer.idOf(located.seq);
   }
 
-  /** When the next of the in-memory duties is due: commit, heartbeat, token refresh. */
+  /** Whether something waits for no more than a turn of its own: relief of the buffer, a long snapshot. */
+  get hasWorkLeft(): boolean {
+    return this.buffer.hasReliefToDo || this.delivery.hasPaused;
+  }
+
+  /** When the next of the in-memory duties is due: work left over, commit, heartbeat, token refresh. */
   nextTickAtMs(): number | undefined {
+    if (this.hasWorkLeft) return this.deps.clock();
     const { oldestUnstoredAtMs } = this.buffer;
     const commitAtMs =
       oldestUnstoredAtMs === undefined ? undefined : oldestUnstoredAtMs + this.record.settings.commitIntervalMs;
     return earliest([commitAtMs, this.delivery.nextHeartbeatAtMs(), this.delivery.nextTokenRefreshAtMs()]);
   }
 
-  /** Commit and heartbeat, where due. Tokens are the caller's: signing is asynchronous. */
+  /** Work left over; commit and heartbeat, where due. Tokens are the caller's: signing is asynchronous. */
   tick(nowMs: number): void {
+    if (this.buffer.hasReliefToDo) this.buffer.relieve(nowMs);
+    this.delivery.feedPaused(nowMs);
     const { oldestUnstoredAtMs } = this.buffer;
     if (oldestUnstoredAtMs !== undefined && nowMs >= oldestUnstoredAtMs + this.record.settings.commitIntervalMs) {
       this.buffer.flush(nowMs);
@@ -231,14 +271,20 @@ export class StreamSession {
   }
 
   deadlines(): StreamDeadlines {
-    const { settings, endedAtMs } = this.record;
+    const { settings, endedAtMs, broughtBackAtMs } = this.record;
     const hasReaders = this.delivery.readers.size > 0;
     return {
       keepAlive: this.isFinished ? undefined : this.keepAliveAtMs,
       sweep: this.delivery.hasConnections ? this.sweepAtMs : undefined,
       abandon: this.isFinished || hasReaders ? undefined : this.lastActiveAtMs + settings.stateTtlMs,
-      expire: endedAtMs === undefined ? undefined : endedAtMs + settings.snapshotTtlMs,
+      expire: endedAtMs === undefined ? undefined : Math.max(endedAtMs, broughtBackAtMs ?? 0) + settings.snapshotTtlMs,
+      archive: this.archiving.dueAtMs,
     };
+  }
+
+  /** Whether {@link wake} will say that its life is over. */
+  isExpiring(nowMs: number): boolean {
+    return isDue(this.deadlines().expire, nowMs);
   }
 
   /**
@@ -256,6 +302,7 @@ export class StreamSession {
     }
     if (isDue(due.expire, nowMs)) {
       this.delivery.expel(nowMs);
+      this.gathering.tellAll(nowMs);
       return "expired";
     }
     if (isDue(due.abandon, nowMs)) {
@@ -265,30 +312,33 @@ export class StreamSession {
     return "alive";
   }
 
+  /** The record as the archive keeps it: brought back, the stream is as it was. */
+  archivedRecord(): StreamRecord {
+    return { ...this.record, isArchived: true, durableSeq: this.buffer.lastSeq };
+  }
+
+  noteArchived(kept: { segments: number; bytes: number; begunAtMs: number }, nowMs: number): void {
+    this.archiving.noteKept(nowMs);
+    this.gathering.tellAll(nowMs);
+    const { segments, bytes, begunAtMs } = kept;
+    this.emit({ event: "SseArchived", segments, bytes, duration_ms: nowMs - begunAtMs });
+  }
+
+  noteArchiveFailed(reason: string, isFinal: boolean, nowMs: number): void {
+    this.archiving.noteFailed(nowMs);
+    this.emit({ event: "SseArchiveFailed", action: "keep", reason, is_final: isFinal });
+  }
+
   status(): StreamStatus {
-    const { record, buffer } = this;
-    const { expire } = this.deadlines();
-    const { firstSeq } = buffer;
-    return {
-      request_id: record.identity.requestId,
-      route: record.identity.route,
-      ...(record.identity.correlationId === undefined ? {} : { correlation_id: record.identity.correlationId }),
-      state: record.state,
-      ...(record.endReason === undefined ? {} : { reason: record.endReason }),
-      epoch: record.epochs.at(-1)?.epoch ?? 1,
-      first_id: firstSeq === undefined ? null : formatEventId(buffer.idOf(firstSeq)),
-      last_id: formatEventId(buffer.idOf(buffer.lastSeq)),
-      events: buffer.lastSeq,
-      retained_events: buffer.retainedEvents,
-      retained_bytes: buffer.retainedBytes,
-      trimmed_events: buffer.trimmedEvents,
-      resumes: record.resumes,
-      readers: this.delivery.readers.size,
-      degraded: buffer.isDegraded,
-      started_at: new Date(record.startedAtMs).toISOString(),
-      ended_at: isoOrNull(record.endedAtMs),
-      expires_at: isoOrNull(expire),
-    };
+    const readers = this.delivery.readers.size;
+    return statusOf(this.record, this.buffer, { readers, expiresAtMs: this.deadlines().expire });
+  }
+
+  /** With the keep-alive where that comes in time: every alarm is paid for. */
+  private firstSweepAtMs(nowMs: number): number {
+    const dueAtMs = nowMs + this.record.settings.cleanupIntervalMs;
+    const { keepAliveAtMs } = this;
+    return !this.isFinished && keepAliveAtMs > nowMs && keepAliveAtMs <= dueAtMs ? keepAliveAtMs : dueAtMs;
   }
 
   private move(move: StreamMove): void {
@@ -306,33 +356,20 @@ export class StreamSession {
     this.delivery.notifyDegraded(nowMs);
   }
 
-  private emitTrim(eviction: Eviction): void {
-    this.emit({
-      event: "SseBufferTrimmed",
-      seq: eviction.seq,
-      priority: PRIORITIES[eviction.segment.priority],
-      reason: eviction.reason,
-      events: eviction.events,
-      bytes: eviction.bytes,
-    });
+  private noteRelief(change: ReliefChange): void {
+    const { given } = this.record;
+    if (change.kind === "folded") given.foldedEvents += change.count;
+    else if (change.kind === "trimmed") given.trimmedPayloads += change.count;
+    else given.compressedSegments += change.count;
+    this.gathering.add(reliefTelemetry(change), this.deps.clock());
   }
 
   private emit(event: StreamTelemetry): void {
-    const { identity } = this.record;
-    const subject: TelemetrySubject = {
-      request_id: identity.requestId,
-      route: identity.route,
-      tenant: identity.tenant,
-      ...(identity.correlationId === undefined ? {} : { correlation_id: identity.correlationId }),
-    };
-    this.deps.telemetry({ ...event, ...subject, time: new Date(this.deps.clock()).toISOString() });
+    const time = new Date(this.deps.clock()).toISOString();
+    this.deps.telemetry({ ...event, ...subjectOf(this.record.identity), time });
   }
 }
 
 function isDue(deadlineMs: number | undefined, nowMs: number): boolean {
   return deadlineMs !== undefined && deadlineMs <= nowMs;
-}
-
-function isoOrNull(timeMs: number | undefined): string | null {
-  return timeMs === undefined ? null : new Date(timeMs).toISOString();
 }

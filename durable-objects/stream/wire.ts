@@ -27,31 +27,51 @@ export interface Wire {
 export function createWire(readerBufferBytes: number): Wire {
   const highWaterMark = portHighWaterMark(readerBufferBytes);
   let handlers: WireHandlers | undefined;
-  let state: "open" | "sending" | "closed" | "breaking_off" = "open";
+  let state: "open" | "sending" | "closing" | "closed" | "breaking_off" = "open";
   let isMarked = false;
+  let mustBeTaken = false;
+  let sentBytes = 0;
   let ready: ReadableStreamDefaultController<Uint8Array> | undefined;
   const body = new ReadableStream<Uint8Array>(
     {
       start: (controller) => void (ready = controller),
       pull() {
         if (state === "breaking_off") breakOffOnceTaken();
+        else if (state === "closing") closeOnceTaken();
         // Enqueueing calls pull at once while there is room; nothing has been taken then, and the
         // caller is in the middle of its turn.
-        else if (state === "open") handlers?.onPull();
+        else if (state === "open" && !isHeldBack()) handlers?.onPull();
       },
-      cancel: () => handlers?.onCancel(),
+      cancel() {
+        state = "closed";
+        handlers?.onCancel();
+      },
     },
     new ByteLengthQueuingStrategy({ highWaterMark }),
   );
   if (ready === undefined) throw new Error("a stream calls start when it is made");
   const controller = ready;
 
-  /** `desiredSize` is null after an error, and 0 once a closed stream has been taken. */
+  function isHeldBack(): boolean {
+    return mustBeTaken && queuedBytes() >= sentBytes;
+  }
+
+  /** `desiredSize` is null after an error. */
   function queuedBytes(): number {
     const room = controller.desiredSize;
-    if (room === null || (state === "closed" && room === 0)) return 0;
+    if (room === null || state === "closed") return 0;
     // Until it is broken off, a connection has its end still to come.
     return state === "breaking_off" ? Math.max(1, highWaterMark - room) : highWaterMark - room;
+  }
+
+  /**
+   * A stream that was told to close says nothing of its queue any more, and cannot be cut: the runtime
+   * then reports 0 for `desiredSize`, and takes no notice of an error. So it is told once all is taken.
+   */
+  function closeOnceTaken(): void {
+    if (controller.desiredSize !== highWaterMark) return;
+    state = "closed";
+    controller.close();
   }
 
   /**
@@ -77,16 +97,18 @@ export function createWire(readerBufferBytes: number): Wire {
   }
 
   const port: ReaderPort = {
-    roomBytes: () => controller.desiredSize ?? 0,
+    roomBytes: () => (isHeldBack() ? 0 : (controller.desiredSize ?? 0)),
     queuedBytes,
+    holdUntilTaken: () => void (mustBeTaken = true),
     send(chunk) {
       state = "sending";
+      sentBytes += chunk.byteLength;
       controller.enqueue(chunk);
       state = "open";
     },
     close() {
-      state = "closed";
-      controller.close();
+      state = "closing";
+      closeOnceTaken();
     },
     breakOff() {
       state = "breaking_off";

@@ -6,11 +6,13 @@ import type { TelemetrySink } from "../../protocol/telemetry.ts";
 import type { Config } from "../config.ts";
 import type { Lake } from "../lake.ts";
 import type { StreamObjects } from "../stream-objects.ts";
+import type { RateGate } from "./rate-limit.ts";
 
 /** Made once per isolate and configuration; clock, randomness and network come in here. */
 export interface Services {
   readonly config: Config;
   readonly ring: KeyRing;
+  readonly rateGate: RateGate;
   readonly streams: StreamObjects;
   readonly lake: Lake;
   readonly telemetry: TelemetrySink;

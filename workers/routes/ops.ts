@@ -8,6 +8,9 @@ import type { HonoEnv } from "../http/context.ts";
 import { mount } from "../http/mount.ts";
 import type { StreamObjects } from "../stream-objects.ts";
 
+/** Of no stream that can exist. */
+const PROBE = { requestId: "readiness-probe", tenant: "", route: "", issuedAtSec: 0, readsArchive: false } as const;
+
 type Readiness = { readonly faults: readonly ConfigFault[] } | { readonly streams: StreamObjects };
 
 export function mountOps(app: Hono<HonoEnv>, readiness: Readiness): void {
@@ -20,7 +23,7 @@ async function ready(readiness: Readiness): Promise<Response> {
     return json(503, { status: "misconfigured", checks: { configuration: "failed" }, faults: readiness.faults });
   }
   // An object that holds no stream answers so without writing anything.
-  const probe = await readiness.streams.status("readiness-probe", { tenant: "", route: "", issuedAtSec: 0 });
+  const probe = await readiness.streams.status(PROBE);
   const hasAnswered = probe.ok || probe.error.code === "stream_expired";
   const checks = { configuration: "ok", stream_objects: hasAnswered ? "ok" : "unreachable" };
   return json(hasAnswered ? 200 : 503, { status: hasAnswered ? "ready" : "unavailable", checks });

@@ -3,7 +3,7 @@
  */
 import type { Context, Hono } from "hono";
 
-import { START_POSITION } from "../../protocol/event-id.ts";
+import { START_POSITION, type EventId } from "../../protocol/event-id.ts";
 import type { SpillwayError } from "../../protocol/errors.ts";
 import { verifyToken, type ResumeClaims, type VerifiedClaims } from "../../protocol/resume-token.ts";
 import { EVENT_STREAM_HEADERS } from "../../protocol/sse-frame.ts";
@@ -14,6 +14,7 @@ import {
   type ResumeCall,
   type StartCall,
   type StreamStatus,
+  type StreamTicket,
 } from "../../protocol/stream-call.ts";
 import { openUpstream, passThrough } from "../../upstream/open-upstream.ts";
 import { authenticateClient, checkKeyAgainstToken, readResumeCredentials } from "../http/client-auth.ts";
@@ -23,6 +24,7 @@ import { problemResponse } from "../http/problem.ts";
 import { readBody } from "../http/request-limits.ts";
 import { deriveRequestId, fingerprintOf, randomRequestId } from "../request-ids.ts";
 import type { RouteConfig } from "../route-config.ts";
+import { priorityRulesOf, reliefOf } from "../route-relief.ts";
 import type { ObjectAnswer } from "../stream-objects.ts";
 import { buildUpstreamCall, forwardedQuery } from "../upstream-call.ts";
 import {
@@ -59,20 +61,57 @@ async function answer(context: StreamContext, outcome: Promise<Response | Spillw
   return settled instanceof Response ? settled : problemResponse(settled, context.get("requestId"));
 }
 
-async function startStream(context: StreamContext, route: RouteConfig, services: Services) {
-  const { config, streams } = services;
+/** A start that may be made, before its body is read. */
+interface AdmittedStart {
+  readonly requestId: string;
+  readonly tenant: string;
+  readonly isKeyed: boolean;
+  readonly position: EventId | undefined;
+  readonly correlationId: string | undefined;
+}
+
+async function admitStart(
+  context: StreamContext,
+  route: RouteConfig,
+  services: Services,
+): Promise<Result<AdmittedStart>> {
+  const { config, rateGate } = services;
   const client = authenticateClient(config, context.req.header("authorization"));
-  if (!client.ok) return client.error;
+  if (!client.ok) return client;
   const key = readIdempotencyKey(context);
-  if (!key.ok) return key.error;
+  if (!key.ok) return key;
   const position = readGivenPosition(context);
-  if (!position.ok) return position.error;
-  if (key.value === undefined && position.value !== undefined && position.value.seq > 0) {
+  if (!position.ok) return position;
+  const goesOn = position.value !== undefined && position.value.seq > 0;
+  if (key.value === undefined && goesOn) {
     const detail = "a start that goes on needs an Idempotency-Key; without one, resume with the stream's token";
-    return invalid("last_event_id", detail);
+    return { ok: false, error: invalid("last_event_id", detail) };
   }
   const correlationId = readCorrelationId(context);
-  if (!correlationId.ok) return correlationId.error;
+  if (!correlationId.ok) return correlationId;
+  const { tenant } = client;
+  const requestId =
+    key.value === undefined
+      ? randomRequestId(services.randomBytes)
+      : await deriveRequestId(config.idempotencySecret, { tenant, route: route.name, key: key.value });
+  // At a position it never calls the upstream: with nothing to go on with, it is refused.
+  const error = await rateGate.check(goesOn ? "resume" : "start", context.req.raw);
+  if (error !== undefined) {
+    if (goesOn) noteResumeFailure(services, error, { requestId, route: route.name, tenant });
+    return { ok: false, error };
+  }
+  const isKeyed = key.value !== undefined;
+  return {
+    ok: true,
+    value: { requestId, tenant, isKeyed, position: position.value, correlationId: correlationId.value },
+  };
+}
+
+async function startStream(context: StreamContext, route: RouteConfig, services: Services) {
+  const { config, streams } = services;
+  const admission = await admitStart(context, route, services);
+  if (!admission.ok) return admission.error;
+  const { requestId, tenant, isKeyed, position, correlationId } = admission.value;
   const body = await readBody(context.req.raw, route.maxBodyBytes);
   if (!body.ok) return body.error;
   if (body.body !== undefined && route.method === "GET") {
@@ -81,14 +120,11 @@ async function startStream(context: StreamContext, route: RouteConfig, services:
 
   const query = forwardedQuery(context.req.url);
   const identity = {
-    requestId:
-      key.value === undefined
-        ? randomRequestId(services.randomBytes)
-        : await deriveRequestId(config.idempotencySecret, { tenant: client.tenant, route: route.name, key: key.value }),
+    requestId,
     route: route.name,
-    tenant: client.tenant,
-    correlationId: correlationId.value,
-    fingerprint: key.value === undefined ? undefined : await fingerprintOf(query.toString(), body.body),
+    tenant,
+    correlationId,
+    fingerprint: isKeyed ? await fingerprintOf(query.toString(), body.body) : undefined,
   };
   const call: StartCall = {
     kind: "start",
@@ -96,18 +132,19 @@ async function startStream(context: StreamContext, route: RouteConfig, services:
     upstream: buildUpstreamCall(route, context.req.raw, query),
     settings: config.settings,
     hasControlEvents: route.control,
-    priorityRules: route.priority,
+    priorityRules: priorityRulesOf(route),
+    relief: reliefOf(route, config.reliefSwitches),
     respondAsync: prefersAsync(context.req.header("prefer")),
-    position: position.value ?? START_POSITION,
-    isPositionExplicit: position.value !== undefined,
+    position: position ?? START_POSITION,
+    isPositionExplicit: position !== undefined,
     acceptGap: acceptsGap(context),
   };
-  context.set("requestId", identity.requestId);
-  const reached = await streams.call(identity.requestId, call, { body: body.body, signal: context.req.raw.signal });
+  context.set("requestId", requestId);
+  const reached = await streams.call(requestId, call, { body: body.body, signal: context.req.raw.signal });
   if (reached.kind === "unreachable") return passUpstreamThrough(call, body.body, services, reached.error);
   if (reached.kind === "error") return reached.error;
   if (isReceipt(reached.response)) return acceptedResponse(context, route.name, reached.response);
-  return publicResponse(reached.response, identity.requestId);
+  return publicResponse(reached.response, requestId);
 }
 
 /** Degraded, never down: the object cannot be reached, so the stream goes by without resume. */
@@ -170,7 +207,7 @@ async function resumeStream(context: StreamContext, route: string | undefined, s
   context.set("requestId", ticket.requestId);
   const call: ResumeCall = {
     kind: "resume",
-    ticket,
+    ticket: ticketOf(ticket, services),
     position: position.value ?? ticket.position,
     isPositionExplicit: position.value !== undefined,
     mode: mode.value,
@@ -180,12 +217,19 @@ async function resumeStream(context: StreamContext, route: string | undefined, s
   return settleResume(reached, ticket, services);
 }
 
+function ticketOf(claims: VerifiedClaims, { config }: Services): StreamTicket {
+  const { requestId, tenant, route, issuedAtSec, startedAtMs } = claims;
+  return { requestId, tenant, route, issuedAtSec, startedAtMs, readsArchive: config.settings.archives };
+}
+
+/** What an object answers that holds no stream to report it. */
+const UNREPORTED: ReadonlySet<string> = new Set(["stream_expired", "stream_not_found", "storage_unavailable"]);
+
 function settleResume(reached: ObjectAnswer, claims: ResumeClaims, services: Services): Response | SpillwayError {
   if (reached.kind === "response") return publicResponse(reached.response, claims.requestId);
   // What a stream refuses its object reports; what never reached the stream is reported here.
   const { code } = reached.error;
-  const isUnreported = reached.kind === "unreachable" || code === "stream_expired" || code === "stream_not_found";
-  if (isUnreported) noteResumeFailure(services, reached.error, claims);
+  if (reached.kind === "unreachable" || UNREPORTED.has(code)) noteResumeFailure(services, reached.error, claims);
   return reached.error;
 }
 
@@ -193,14 +237,14 @@ async function cancelStream(context: StreamContext, route: string, services: Ser
   const access = await authorize(context, route, services);
   if (!access.ok) return access.error;
   const ticket = access.value;
-  return statusResponse(context, ticket, await services.streams.cancel(ticket.requestId, ticket));
+  return statusResponse(context, ticket, await services.streams.cancel(ticketOf(ticket, services)));
 }
 
 async function streamStatus(context: StreamContext, route: string, services: Services) {
   const access = await authorize(context, route, services);
   if (!access.ok) return access.error;
   const ticket = access.value;
-  return statusResponse(context, ticket, await services.streams.status(ticket.requestId, ticket));
+  return statusResponse(context, ticket, await services.streams.status(ticketOf(ticket, services)));
 }
 
 function statusResponse(context: StreamContext, { requestId }: ResumeClaims, result: Result<StreamStatus>) {
@@ -213,9 +257,12 @@ type Access =
   | { readonly ok: true; readonly value: VerifiedClaims }
   | { readonly ok: false; readonly error: SpillwayError; readonly claims: ResumeClaims | undefined };
 
-/** The token's claims, once token, route and tenant fit together. */
+/** The token's claims, once the caller is within its budget, and token, route and tenant fit together. */
 async function authorize(context: StreamContext, route: string | undefined, services: Services): Promise<Access> {
-  const { config, ring } = services;
+  const { config, ring, rateGate } = services;
+  // First: a signature costs more than a count, and whoever tries out tokens is counted too.
+  const refusal = await rateGate.check("resume", context.req.raw);
+  if (refusal !== undefined) return noAccess(refusal);
   const { token, clientKey } = readResumeCredentials(config, {
     header: context.req.header("x-resume-token"),
     authorization: context.req.header("authorization"),
@@ -234,7 +281,11 @@ function noAccess(error: SpillwayError, claims?: ResumeClaims): Access {
   return { ok: false, error, claims };
 }
 
-function noteResumeFailure(services: Services, error: SpillwayError, claims: ResumeClaims | undefined): void {
+function noteResumeFailure(
+  services: Services,
+  error: SpillwayError,
+  claims: Pick<ResumeClaims, "requestId" | "route" | "tenant"> | undefined,
+): void {
   services.telemetry({
     event: "SseResumeFailed",
     code: error.code,

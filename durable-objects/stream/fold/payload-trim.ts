@@ -1,0 +1,27 @@
+/**
+ * Payload trimming: verbose values of an event become `null`, and the frame says so.
+ * Everything else stays byte for byte.
+ */
+import { pathSteps } from "../../../protocol/json-path.ts";
+import { readFrame, trimmedFrame } from "../../../protocol/sse-frame.ts";
+import { pathTree } from "./path-tree.ts";
+import { readShape } from "./shape.ts";
+
+const TRIMMED_VALUE = "null";
+
+/** @returns `undefined` where there is nothing to trim, where it was done, or where data is no JSON */
+export function trimPayload(frameText: string, paths: readonly string[]): string | undefined {
+  const frame = readFrame(frameText);
+  if (frame.isTrimmed) return undefined;
+  const tree = pathTree(paths.map((path) => ({ steps: pathSteps(path), role: "drop" })));
+  const shape = readShape(frame.data, tree);
+  let data = "";
+  let from = 0;
+  for (const { start, end } of shape?.elements.flatMap(({ cuts }) => cuts) ?? []) {
+    if (end - start <= TRIMMED_VALUE.length) continue;
+    data += frame.data.slice(from, start) + TRIMMED_VALUE;
+    from = end;
+  }
+  if (from === 0) return undefined;
+  return trimmedFrame(frame.id, { ...frame, data: data + frame.data.slice(from) });
+}
