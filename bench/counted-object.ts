@@ -83,6 +83,6 @@ function kindOf(query: string): RowKind {
   if (/^\s*CREATE/i.test(query)) return "tables";
   if (/^\s*DELETE/i.test(query)) return "deletes";
   if (/\bINTO stream\b/i.test(query)) return "state";
-  if (/\bINTO segment\b/i.test(query)) return "segments";
+  if (/\b(INTO|UPDATE) segment\b/i.test(query)) return "segments";
   return "other";
 }

@@ -9,13 +9,17 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 
+import { measureEviction } from "./cases/eviction.ts";
 import { measureLakeCommits } from "./cases/lake-commits.ts";
 import { measureLakeEncode } from "./cases/lake-encode.ts";
 import { measureLakeIngest } from "./cases/lake-ingest.ts";
 import { measureLatency } from "./cases/latency.ts";
 import { measureManyReaders } from "./cases/many-readers.ts";
+import { measureMemory } from "./cases/memory.ts";
 import { measureOneReader } from "./cases/one-reader.ts";
+import { measureDeflate, measureRelief } from "./cases/relief.ts";
 import { measureRows } from "./cases/rows.ts";
+import { measureTrimRate } from "./cases/trim-rate.ts";
 import { Lab } from "./lib/lab.ts";
 import { readOptions, type Case, type Options } from "./lib/options.ts";
 import { toMarkdown, type Report } from "./lib/report.ts";
@@ -58,6 +62,11 @@ async function run({ cases, plan }: Options): Promise<Report> {
   const latency = await ifAsked("latency", (say) => measureLatency(lab, plan.latency, say));
   const manyReaders = await ifAsked("many-readers", (say) => measureManyReaders(lab, plan.manyReaders, say));
   const rows = await ifAsked("rows", (say) => measureRows(lab, plan.rows, say));
+  const memory = await ifAsked("memory", (say) => measureMemory(lab, plan.memory, say));
+  const trimRate = await ifAsked("trim-rate", (say) => measureTrimRate(lab, plan.trimRate, say));
+  const eviction = await ifAsked("eviction", (say) => measureEviction(plan.eviction, say));
+  const relief = await ifAsked("relief", (say) => measureRelief(lab, plan.relief, say));
+  const deflate = await ifAsked("relief", (say) => measureDeflate(lab, plan.relief, say));
   const lakeEncode = await ifAsked("lake-encode", (say) => measureLakeEncode(plan.lakeEncode, say));
   const lakeIngest = await ifAsked("lake-ingest", (say) => measureLakeIngest(lab, plan.lakeIngest, say));
   const lakeCommits = await ifAsked("lake-commits", (say) => measureLakeCommits(lab, plan.lakeCommits, say));
@@ -70,6 +79,11 @@ async function run({ cases, plan }: Options): Promise<Report> {
     latency,
     manyReaders,
     rows,
+    memory,
+    trimRate,
+    eviction,
+    relief,
+    deflate,
     lakeEncode,
     lakeIngest,
     lakeCommits,

@@ -7,7 +7,7 @@ import type { Writable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 
 import type { SourceReady } from "./lib/messages.ts";
-import { nowUs, readScript, sourceFrame, type SourceScript } from "./lib/source-script.ts";
+import { nowUs, readScript, scriptQuery, sourceFrame, sourceTail, type SourceScript } from "./lib/source-script.ts";
 
 const WRITE_BYTES = 64 * 1024;
 const US_PER_SEC = 1_000_000;
@@ -44,11 +44,11 @@ async function pour(script: SourceScript, socket: Writable): Promise<void> {
   for (let at = 0; at < answer.byteLength && !socket.destroyed; at += WRITE_BYTES) {
     if (!socket.write(answer.subarray(at, at + WRITE_BYTES))) await drained(socket);
   }
-  socket.end();
+  if (script.staysOpen !== true) socket.end();
 }
 
 async function pace(script: SourceScript, response: ServerResponse): Promise<void> {
-  const { events, bytes, rate, batch } = script;
+  const { events, rate, batch } = script;
   response.writeHead(200, { "content-type": "text/event-stream" });
   response.flushHeaders();
   if (script.isHeld) await gate.promise;
@@ -60,27 +60,29 @@ async function pace(script: SourceScript, response: ServerResponse): Promise<voi
     const due = Math.min(events, dueChunks * batch);
     while (sent < due) {
       let chunk = "";
-      for (let more = Math.min(batch, events - sent); more > 0; more--) chunk += sourceFrame(++sent, nowUs(), bytes);
+      for (let more = Math.min(batch, events - sent); more > 0; more--) chunk += sourceFrame(script, ++sent, nowUs());
       if (!response.write(chunk)) await drained(response);
     }
     await wait(Math.max(0, (beganUs + dueChunks * chunkUs - nowUs()) * MS_PER_US));
   }
-  response.end();
+  if (script.staysOpen !== true) response.end(sourceTail(script));
 }
 
-function answerOf({ events, bytes, batch }: SourceScript): Buffer {
-  const key = `${events} of ${bytes} by ${batch}`;
+function answerOf(script: SourceScript): Buffer {
+  const { events, batch } = script;
+  const key = scriptQuery(script);
   let answer = answers.get(key);
   if (answer === undefined) {
     let text = HEAD;
     let chunk = "";
     for (let number = 1; number <= events; number++) {
-      chunk += sourceFrame(number, 0, bytes);
-      if (number % batch !== 0 && number !== events) continue;
-      text += `${chunk.length.toString(16)}\r\n${chunk}\r\n`;
+      chunk += sourceFrame(script, number, 0);
+      if (number === events) chunk += sourceTail(script);
+      else if (number % batch !== 0) continue;
+      text += `${Buffer.byteLength(chunk).toString(16)}\r\n${chunk}\r\n`;
       chunk = "";
     }
-    answer = Buffer.from(`${text}0\r\n\r\n`);
+    answer = Buffer.from(script.staysOpen === true ? text : `${text}0\r\n\r\n`);
     answers.set(key, answer);
   }
   return answer;

@@ -18,7 +18,7 @@ export interface Bundle {
   readonly objectClass: string;
 }
 
-export type System = "spillway" | "bare" | "counted" | "bare-ingest";
+export type System = "spillway" | "bare" | "counted" | "bare-ingest" | "relief";
 
 /** Wires the counter around the real Worker and object. */
 const COUNTED_ENTRY = `
@@ -28,10 +28,20 @@ export const RequestStream = countedObject(Real);
 export default countedWorker(worker);
 `;
 
+/** Puts the service's storage under the benchmark's object. */
+const RELIEF_ENTRY = `
+import { sqlPort } from ${JSON.stringify(join(ROOT, "durable-objects/sql-port.ts"))};
+import { reliefObject, reliefWorker } from ${JSON.stringify(join(ROOT, "bench/relief-object.ts"))};
+export const RequestStream = reliefObject(sqlPort);
+export default reliefWorker;
+`;
+
 /** @param folder where the bundles go */
 export async function makeBundles(folder: string): Promise<Readonly<Record<System, Bundle>>> {
   const countedEntry = join(folder, "counted-entry.ts");
+  const reliefEntry = join(folder, "relief-entry.ts");
   writeFileSync(countedEntry, COUNTED_ENTRY);
+  writeFileSync(reliefEntry, RELIEF_ENTRY);
   const bundle = async (name: System, entry: string, objectClass: string): Promise<Bundle> => {
     const home = join(folder, name);
     mkdirSync(home);
@@ -41,13 +51,14 @@ export async function makeBundles(folder: string): Promise<Readonly<Record<Syste
     await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "--outdir", home, "--config", config], { env });
     return { path: join(home, `${entryName(entry)}.js`), objectClass };
   };
-  const [spillway, bare, counted, bareIngest] = await Promise.all([
+  const [spillway, bare, counted, bareIngest, relief] = await Promise.all([
     bundle("spillway", join(ROOT, "workers/index.ts"), "RequestStream"),
     bundle("bare", join(ROOT, "bench/bare-pass-through.ts"), "PassThrough"),
     bundle("counted", countedEntry, "RequestStream"),
     bundle("bare-ingest", join(ROOT, "bench/bare-ingest.ts"), "RequestStream"),
+    bundle("relief", reliefEntry, "RequestStream"),
   ]);
-  return { spillway, bare, counted, "bare-ingest": bareIngest };
+  return { spillway, bare, counted, "bare-ingest": bareIngest, relief };
 }
 
 function configFor(name: string, main: string): object {

@@ -3,16 +3,20 @@
  * readers' process, services, and the folder they live in.
  */
 import { fork, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { startLakeService, type LakeService } from "../../test/fixtures/lake-service.ts";
 import { startService, type Service } from "../../test/fixtures/workerd-service.ts";
 import { makeBundles, type Bundle, type System } from "./bundles.ts";
+import { restartInspected, type InspectedService } from "./inspected-workerd.ts";
 import type { ReaderMessage, ReadJob, ReadResult, SourceGo, SourceReady } from "./messages.ts";
 
 const BENCH = resolve(import.meta.dirname, "..");
+const LONG_SILENCE_MS = 900_000;
+/** Linux's file system in memory. */
+const SHARED_MEMORY = "/dev/shm";
 
 /** Readers that all have their response heads; the source may begin. */
 export interface AttachedReaders {
@@ -23,9 +27,14 @@ export interface AttachedReaders {
 
 export class Lab {
   private readonly folder = mkdtempSync(join(tmpdir(), "spillway-bench-"));
+  /** For storage whose speed is not the question. */
+  private readonly fastFolder = mkdtempSync(
+    join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), "spillway-bench-"),
+  );
   private readonly children = new Set<ChildProcess>();
   private readonly services = new Set<Service>();
   private readonly lakes = new Set<LakeService>();
+  private readonly inspected = new Set<InspectedService>();
   /** A service on its way up has a process already, which only it can end. */
   private readonly starting = new Set<Promise<unknown>>();
   private bundles: Readonly<Record<System, Bundle>> | undefined;
@@ -38,18 +47,35 @@ export class Lab {
     this.bundles = bundles;
   }
 
-  /** A fresh service with empty storage. Spillway's only route is `b`, to the source. */
-  async startSystem(system: System, vars: Readonly<Record<string, unknown>> = {}): Promise<Service> {
-    if (this.bundles === undefined) throw new Error("the lab is not open");
-    const routes = [{ name: "b", upstream: this.sourceOrigin, method: "GET" }];
-    const start = startService({
-      bundle: this.bundles[system],
-      persistTo: join(this.folder, `service-${++this.serviceCount}`),
-      vars: system === "bare" ? { SOURCE: this.sourceOrigin } : { ROUTES: routes, ...vars },
-    });
-    const service = await this.untilStarted(start);
-    this.services.add(service);
-    return service;
+  /**
+   * A fresh service with empty storage. Spillway's only route is `b`, to the source.
+   *
+   * @param route members of the route's that differ from the defaults
+   */
+  async startSystem(
+    system: System,
+    vars: Readonly<Record<string, unknown>> = {},
+    route: Readonly<Record<string, unknown>> = {},
+  ): Promise<Service> {
+    // Of relief the turns are timed, not the disk.
+    const folder = system === "relief" ? this.fastFolder : this.folder;
+    return this.startIn(join(folder, `service-${++this.serviceCount}`), system, { vars, route });
+  }
+
+  /** Spillway with V8's inspector open, its storage in memory where the system has such a folder. */
+  async startInspected(vars: Readonly<Record<string, unknown>>): Promise<InspectedService> {
+    const folder = join(this.fastFolder, `service-${++this.serviceCount}`);
+    // Sources of streams filled first are silent while the others are filled.
+    const service = await this.startIn(folder, "spillway", { vars, route: { idleTimeoutMs: LONG_SILENCE_MS } });
+    await this.stopSystem(service);
+    const inspected = await this.untilStarted(restartInspected(service, folder));
+    this.inspected.add(inspected);
+    return inspected;
+  }
+
+  stopInspected(service: InspectedService): void {
+    service.endNow();
+    this.inspected.delete(service);
   }
 
   /** A fresh service with an empty bucket, on a host that both systems share the kind of. */
@@ -118,7 +144,27 @@ export class Lab {
       killIfThere(hostPid);
       killIfThere(workerdPid);
     }
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    for (const service of this.inspected) service.endNow();
+    for (const folder of [this.folder, this.fastFolder]) {
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    }
+  }
+
+  private async startIn(
+    persistTo: string,
+    system: System,
+    { vars, route }: Readonly<Record<"vars" | "route", Readonly<Record<string, unknown>>>>,
+  ): Promise<Service> {
+    if (this.bundles === undefined) throw new Error("the lab is not open");
+    const routes = [{ name: "b", upstream: this.sourceOrigin, method: "GET", ...route }];
+    const start = startService({
+      bundle: this.bundles[system],
+      persistTo,
+      vars: system === "bare" ? { SOURCE: this.sourceOrigin } : { ROUTES: routes, ...vars },
+    });
+    const service = await this.untilStarted(start);
+    this.services.add(service);
+    return service;
   }
 
   private async untilStarted<T>(start: Promise<T>): Promise<T> {

@@ -3,15 +3,28 @@
  */
 import { parseArgs } from "node:util";
 
-const CASES = ["one-reader", "latency", "many-readers", "rows", "lake-encode", "lake-ingest", "lake-commits"] as const;
+const CASES = [
+  "one-reader",
+  "latency",
+  "many-readers",
+  "rows",
+  "memory",
+  "trim-rate",
+  "eviction",
+  "relief",
+  "lake-encode",
+  "lake-ingest",
+  "lake-commits",
+] as const;
 export type Case = (typeof CASES)[number];
 
 const HELP = `Measures Spillway against a bare pass-through: Worker, Durable Object, body.
 
-  npm run bench                          everything, under twelve minutes
+  npm run bench                          everything, under twenty minutes
   npm run bench -- --quick               a smoke run, under a minute
   npm run bench -- --only one-reader     one case, or several by several --only:
-                                         ${CASES.join(", ")}
+                                         ${CASES.slice(0, 5).join(", ")},
+                                         ${CASES.slice(5).join(", ")}
   npm run bench -- --rounds 15           pairs of the one-reader case
   npm run bench -- --out FOLDER          where the results go (bench/results)
 
@@ -35,6 +48,18 @@ export interface Plan {
     readonly loads: readonly ManyReadersLoad[];
   };
   readonly rows: { readonly events: number; readonly rates: readonly number[] };
+  readonly memory: { readonly streams: readonly number[]; readonly loads: readonly MemoryLoad[] };
+  readonly trimRate: { readonly tokens: number; readonly loads: readonly TrimRateLoad[] };
+  readonly eviction: { readonly limits: readonly number[]; readonly events: number; readonly rounds: number };
+  readonly relief: {
+    /** Fresh services for each kind: each gives one first step. */
+    readonly starts: number;
+    readonly steps: number;
+    readonly turns: number;
+    /** Segments deflated in one call, and how often. */
+    readonly deflates: number;
+    readonly rounds: number;
+  };
   readonly lakeEncode: { readonly rows: readonly number[]; readonly rounds: number };
   readonly lakeIngest: { readonly rounds: number; readonly loads: readonly LakeLoad[] };
   readonly lakeCommits: {
@@ -56,6 +81,21 @@ export interface OneReaderLoad {
 export interface ManyReadersLoad {
   readonly rate: number;
   readonly batch: number;
+}
+
+/** What fills a stream's buffer. */
+export interface MemoryLoad {
+  readonly events: number;
+  readonly bytes: number;
+  readonly compresses: boolean;
+  /** Not with more streams than this: filling them would take too long. */
+  readonly maxStreams: number;
+}
+
+interface TrimRateLoad {
+  /** Tokens a second; 0 is as fast as they are taken. */
+  readonly rate: number;
+  readonly rounds: number;
 }
 
 export interface LakeLoad {
@@ -90,6 +130,22 @@ const FULL: Plan = {
     ],
   },
   rows: { events: 1000, rates: [50, 500] },
+  memory: {
+    streams: [100, 1000],
+    loads: [
+      { events: 1700, bytes: 1024, compresses: false, maxStreams: 1000 },
+      { events: 4500, bytes: 1024, compresses: true, maxStreams: 100 },
+    ],
+  },
+  trimRate: {
+    tokens: 20_000,
+    loads: [
+      { rate: 0, rounds: 5 },
+      { rate: 1000, rounds: 1 },
+    ],
+  },
+  eviction: { limits: [256, 2560, 25_600], events: 20_000, rounds: 9 },
+  relief: { starts: 3, steps: 300, turns: 1500, deflates: 128, rounds: 9 },
   lakeEncode: { rows: [2000, 20_000], rounds: 15 },
   lakeIngest: {
     rounds: 5,
@@ -108,6 +164,10 @@ const QUICK: Plan = {
   latency: { passes: 1, seconds: 1, rates: [500] },
   manyReaders: { readers: 50, passes: 1, seconds: 1, loads: [{ rate: 100, batch: 1 }] },
   rows: { events: 1000, rates: [250, 500] },
+  memory: { streams: [8], loads: [{ events: 1600, bytes: 1024, compresses: false, maxStreams: 8 }] },
+  trimRate: { tokens: 2000, loads: [{ rate: 0, rounds: 1 }] },
+  eviction: { limits: [256, 2560], events: 2000, rounds: 1 },
+  relief: { starts: 1, steps: 20, turns: 60, deflates: 16, rounds: 1 },
   lakeEncode: { rows: [20_000], rounds: 2 },
   lakeIngest: { rounds: 1, loads: [{ events: 10_000, batch: 2000, connections: 2 }] },
   lakeCommits: { snapshots: [1, 50], kept: [100] },

@@ -9,6 +9,7 @@ const TICKS_PER_SEC = 100;
 const UTIME = 11;
 const STIME = 12;
 const KB_PER_MB = 1024;
+const NS_PER_MS = 1_000_000;
 
 /** CPU seconds of a process so far, all threads, user and system. */
 export function cpuSecondsOf(pid: number): number | undefined {
@@ -16,6 +17,15 @@ export function cpuSecondsOf(pid: number): number | undefined {
   if (stat === undefined) return undefined;
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[UTIME]) + Number(fields[STIME])) / TICKS_PER_SEC;
+}
+
+/**
+ * CPU time of a process's first thread so far, in ms, to the nanosecond while it sleeps. Of workerd that is
+ * the one that runs all JavaScript.
+ */
+export function mainThreadCpuMsOf(pid: number): number | undefined {
+  const [runNs] = readProc(pid, `task/${pid}/schedstat`)?.split(" ") ?? [];
+  return runNs === undefined ? undefined : Number(runNs) / NS_PER_MS;
 }
 
 /** Resident memory in MB, now. */

@@ -1,15 +1,20 @@
 /**
  * A run's results, as JSON keeps them and as a table shows them. Pure.
  */
+import type { EvictionResult } from "../cases/eviction.ts";
 import type { LakeCommitsResult } from "../cases/lake-commits.ts";
 import type { LakeEncodeResult } from "../cases/lake-encode.ts";
 import type { LakeIngestResult } from "../cases/lake-ingest.ts";
 import type { LatencyResult } from "../cases/latency.ts";
 import type { ManyReadersResult } from "../cases/many-readers.ts";
+import type { MemoryResult } from "../cases/memory.ts";
 import type { OneReaderResult } from "../cases/one-reader.ts";
+import type { DeflateResult, ReliefResult } from "../cases/relief.ts";
 import type { RowsResult } from "../cases/rows.ts";
+import type { TrimRateResult } from "../cases/trim-rate.ts";
 import { lakeSections } from "./lake-report.ts";
 import { figure, spread, table } from "./markdown.ts";
+import { pressureSections } from "./pressure-report.ts";
 
 export interface Report {
   readonly date: string;
@@ -31,6 +36,11 @@ export interface Report {
   readonly latency: readonly LatencyResult[];
   readonly manyReaders: readonly ManyReadersResult[];
   readonly rows: readonly RowsResult[];
+  readonly memory: readonly MemoryResult[];
+  readonly trimRate: readonly TrimRateResult[];
+  readonly eviction: readonly EvictionResult[];
+  readonly relief: readonly ReliefResult[];
+  readonly deflate: readonly DeflateResult[];
   readonly lakeEncode: readonly LakeEncodeResult[];
   readonly lakeIngest: readonly LakeIngestResult[];
   readonly lakeCommits: readonly LakeCommitsResult[];
@@ -46,6 +56,7 @@ export function toMarkdown(report: Report): string {
     report.latency.length > 0 && latencySection(report.latency),
     report.manyReaders.length > 0 && manyReadersSection(report.manyReaders),
     report.rows.length > 0 && rowsSection(report.rows),
+    ...pressureSections(report),
     ...lakeSections(report),
   ];
   return `${sections.filter((section) => section !== false).join("\n\n")}\n`;

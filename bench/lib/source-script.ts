@@ -3,8 +3,10 @@
  * which Spillway and the bare pass-through both hand on to the source.
  *
  * An event's data is `~<number> <sent at, µs> ` and padding: a receiver finds events by looking for
- * one byte, checks that none is missing, and knows how long each was on its way.
+ * one byte, checks that none is missing, and knows how long each was on its way. Or it is a token of a
+ * chat, or a record: see chat-script.ts.
  */
+import { chatFrame, chatTail, recordFrame } from "./chat-script.ts";
 
 export interface SourceScript {
   readonly events: number;
@@ -16,6 +18,13 @@ export interface SourceScript {
   readonly batch: number;
   /** Whether the source waits for a word after its response head. */
   readonly isHeld: boolean;
+  /**
+   * `chat`: a model's answer, a token each, closed as such an answer is. `record`: JSON of `bytes` that
+   * compresses as JSON does.
+   */
+  readonly kind?: "chat" | "record";
+  /** Whether the stream stays open when all is sent. */
+  readonly staysOpen?: boolean;
 }
 
 /** First byte of every event's data, and of nothing else on the wire. */
@@ -27,17 +36,28 @@ export function scriptQuery(script: SourceScript): string {
 
 export function readScript(query: URLSearchParams): SourceScript {
   const number = (name: keyof SourceScript) => Number(query.get(name));
+  const kind = query.get("kind");
   return {
     events: number("events"),
     bytes: number("bytes"),
     rate: number("rate"),
     batch: number("batch"),
     isHeld: query.get("isHeld") === "true",
+    ...(kind === "chat" || kind === "record" ? { kind } : {}),
+    staysOpen: query.get("staysOpen") === "true",
   };
 }
 
-export function sourceFrame(number: number, sentAtUs: number, bytes: number): string {
+/** @param sentAtUs told by padded events alone */
+export function sourceFrame({ kind, bytes }: SourceScript, number: number, sentAtUs: number): string {
+  if (kind === "chat") return chatFrame(number);
+  if (kind === "record") return recordFrame(number, bytes);
   return `data: ${`${EVENT_MARK}${number} ${sentAtUs} `.padEnd(bytes, "x")}\n\n`;
+}
+
+/** What comes after the last event. */
+export function sourceTail({ kind }: SourceScript): string {
+  return kind === "chat" ? chatTail() : "";
 }
 
 /** A clock that all processes of one machine share: the time since boot, in µs. */

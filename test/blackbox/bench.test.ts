@@ -19,6 +19,7 @@ const run = promisify(execFile);
 
 const LAKE_CASES = ["lake-encode", "lake-ingest", "lake-commits"];
 const STREAM_CASES = ["one-reader", "latency", "many-readers", "rows"];
+const PRESSURE_CASES = ["memory", "trim-rate", "eviction", "relief"];
 
 interface QuickRun {
   readonly report: Report;
@@ -108,6 +109,69 @@ describe("npm run bench -- --quick, streams", () => {
       expect(spillway.completeReaders).toBe(spillway.allReaders);
       expect(bare.completeReaders).toBe(bare.allReaders);
       expect(gaps).toBe(0);
+    }
+  });
+});
+
+describe("npm run bench -- --quick, the buffer under pressure", () => {
+  let report: Report;
+  let printed: string;
+
+  beforeAll(async () => {
+    ({ report, printed } = await runQuickly(PRESSURE_CASES));
+  });
+
+  test("prints a table of each case", () => {
+    const headings = ["Memory of live streams", "A chat of", "makes another give way", "Relief: steps", "Deflate"];
+    for (const heading of headings) expect(printed).toContain(heading);
+  });
+
+  test("memory: full buffers beside idle streams, all of them open and whole", () => {
+    expect(report.memory).not.toHaveLength(0);
+    for (const { floor, full, retainedBytes, trimmedEvents, isWhole } of report.memory) {
+      expect(isWhole).toBe(true);
+      expectPositive(floor.isolateBytes.median, floor.processBytes.median, full.isolateBytes.median);
+      expect(full.processBytes.median).toBeGreaterThan(full.isolateBytes.median);
+      // Full: more came than fits, and what is kept is a segment short of the limit at most.
+      expectPositive(trimmedEvents);
+      expect(retainedBytes).toBeGreaterThan(1.5 * 2 ** 20 - 2 * 16_384);
+    }
+  });
+
+  test("trim rate: with fold a late reader gets the whole text, without it the rest and how much is missing", () => {
+    expect(report.trimRate).not.toHaveLength(0);
+    for (const { folded, plain, cpuRatio } of report.trimRate) {
+      expectPositive(cpuRatio.median, folded.rows, plain.rows, folded.foldedEvents);
+      expect([folded.isLiveWhole, plain.isLiveWhole, folded.late.isWhole]).toEqual([true, true, true]);
+      expect(folded.droppedEvents).toBe(0);
+      expect(plain.late.isWhole).toBe(false);
+      expectPositive(plain.droppedEvents, plain.late.share);
+      expect(plain.late.missingEvents).toBe(plain.droppedEvents);
+    }
+  });
+
+  test("eviction: an event out for each one in, at every size", () => {
+    expect(report.eviction).not.toHaveLength(0);
+    for (const { bufferUs, indexUs, mixedUs, isExact } of report.eviction) {
+      expectPositive(bufferUs.median, indexUs.median, mixedUs.median);
+      expect(isExact).toBe(true);
+    }
+  });
+
+  test("relief: steps and turns of each kind, and steps save what they say", () => {
+    expect(new Set(report.relief.map(({ place }) => place))).toEqual(new Set(["workerd", "process"]));
+    for (const { wallMs, count } of report.relief) {
+      expectPositive(count);
+      expect(wallMs.p50).toBeLessThanOrEqual(wallMs.p99);
+      expect(wallMs.p99).toBeLessThanOrEqual(wallMs.max);
+    }
+    for (const { bytes, savedBytes } of report.relief.filter(({ unit }) => unit === "step")) {
+      expect(savedBytes).toBeGreaterThan(bytes / 4);
+    }
+    expect(report.deflate).not.toHaveLength(0);
+    for (const { msPerMb, ratio } of report.deflate) {
+      expectPositive(msPerMb.workerd.median, msPerMb.process.median, ratio);
+      expect(ratio).toBeLessThan(0.6);
     }
   });
 });

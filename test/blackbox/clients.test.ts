@@ -189,7 +189,15 @@ describe("curl", () => {
     expect(JSON.parse(end?.[1] ?? "null")).toEqual({
       status: "complete",
       last_id: "1-8",
-      diagnostics: { resumes: 1, trims: 0, recovered_events: 3, folded_events: 0 },
+      diagnostics: {
+        resumes: 1,
+        trims: 0,
+        recovered_events: 3,
+        folded_events: 0,
+        trimmed_payloads: 0,
+        compressed_segments: 0,
+        sampled_events: 0,
+      },
     });
   });
 

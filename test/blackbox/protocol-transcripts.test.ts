@@ -19,6 +19,7 @@ const vars = {
   ROUTES: [
     { name: "demo", upstream: "builtin:demo", allowGet: true },
     { name: "plain", upstream: "builtin:demo", control: false },
+    { name: "folding", upstream: "builtin:demo", fold: { paths: ["$.text"], latest: ["$.n"] } },
   ],
 };
 

@@ -3,17 +3,25 @@
  * and reading everything the way a reader does.
  */
 import { createClassifier } from "../../durable-objects/stream/classify.ts";
-import type { Eviction, Segment } from "../../durable-objects/stream/segment-index.ts";
-import { StreamBuffer } from "../../durable-objects/stream/stream-buffer.ts";
-import { StreamStore, type StreamRecord } from "../../durable-objects/stream/stream-store.ts";
+import type { ReliefChange } from "../../durable-objects/stream/pressure-relief.ts";
+import type { Segment } from "../../durable-objects/stream/segment-index.ts";
+import { StreamBuffer, type Trim } from "../../durable-objects/stream/stream-buffer.ts";
+import { nothingGiven, StreamStore, type StreamRecord } from "../../durable-objects/stream/stream-store.ts";
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
+import { NO_RELIEF, type ReliefPolicy } from "../../protocol/relief.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import { SimStorage } from "./sim-storage.ts";
 
 const textDecoder = new TextDecoder();
 export const NOW_MS = 1000;
 
-function recordOf(limits: { maxEvents?: number; maxBytes?: number }): StreamRecord {
+interface BufferShape {
+  readonly maxEvents?: number;
+  readonly maxBytes?: number;
+  readonly relief?: Partial<ReliefPolicy>;
+}
+
+function recordOf(limits: BufferShape): StreamRecord {
   return {
     identity: { requestId: "r", route: "t", tenant: "", correlationId: undefined, fingerprint: undefined },
     settings: {
@@ -32,9 +40,11 @@ function recordOf(limits: { maxEvents?: number; maxBytes?: number }): StreamReco
       readerMaxAgeMs: 60_000,
       cleanupIntervalMs: 30_000,
       readerBufferBytes: 65_536,
+      archives: false,
     },
     hasControlEvents: true,
     priorityRules: [],
+    relief: { ...NO_RELIEF, ...limits.relief },
     state: "streaming",
     endReason: undefined,
     epochs: [{ epoch: 1, firstSeq: 1 }],
@@ -43,13 +53,17 @@ function recordOf(limits: { maxEvents?: number; maxBytes?: number }): StreamReco
     endedAtMs: undefined,
     resumes: 0,
     recoveredEvents: 0,
+    given: nothingGiven(),
+    broughtBackAtMs: undefined,
+    isArchived: false,
   };
 }
 
-export function makeBuffer(limits: { maxEvents?: number; maxBytes?: number } = {}) {
+export function makeBuffer(limits: BufferShape = {}) {
   const storage = new SimStorage();
   const store = new StreamStore(storage.port);
-  const evictions: Eviction[] = [];
+  const evictions: Trim[] = [];
+  const changes: ReliefChange[] = [];
   const degraded: boolean[] = [];
   const open = (record: StreamRecord, stored: ConstructorParameters<typeof StreamBuffer>[1]) =>
     new StreamBuffer(
@@ -57,7 +71,8 @@ export function makeBuffer(limits: { maxEvents?: number; maxBytes?: number } = {
         store,
         record,
         classify: createClassifier([]),
-        onEviction: (eviction) => evictions.push(eviction),
+        onTrim: (trim) => evictions.push(trim),
+        onRelief: (change) => changes.push(change),
         onDegraded: (isDegraded) => degraded.push(isDegraded),
       },
       stored,
@@ -68,6 +83,7 @@ export function makeBuffer(limits: { maxEvents?: number; maxBytes?: number } = {
     record,
     storage,
     evictions,
+    changes,
     degraded,
     /** A new object over the same storage. */
     restart: () => {
@@ -97,12 +113,12 @@ export function readFrom(buffer: StreamBuffer, seq: number): string {
     const segment = buffer.segmentAt(next);
     if (segment === undefined) return text;
     next = Math.max(next, segment.floorSeq);
-    if (segment.byteSize > SEGMENT_MAX_BYTES) {
+    if (segment.wireBytes > SEGMENT_MAX_BYTES) {
       text += textDecoder.decode(readSlices(buffer, segment));
       next = segment.lastSeq + 1;
       continue;
     }
-    const found = buffer.read(segment, next);
+    const found = buffer.reading.from(segment, next);
     if (found === undefined) continue;
     requireSmall(found.bytes);
     text += textDecoder.decode(found.bytes);
@@ -113,8 +129,8 @@ export function readFrom(buffer: StreamBuffer, seq: number): string {
 
 function readSlices(buffer: StreamBuffer, segment: Segment): Uint8Array {
   const parts: Uint8Array[] = [];
-  for (let offset = 0; offset < segment.byteSize;) {
-    const slice = buffer.readSlice(segment, offset);
+  for (let offset = 0; offset < segment.wireBytes;) {
+    const slice = buffer.reading.slice(segment, offset);
     if (slice === undefined) break;
     requireSmall(slice);
     parts.push(slice);

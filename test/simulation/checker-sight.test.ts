@@ -3,7 +3,8 @@
  */
 import { describe, expect, it } from "vitest";
 
-import { DELIBERATE_FAULTS, withFault, type DeliberateFault } from "./deliberate-faults.ts";
+import { DELIBERATE_FAULTS, withFault } from "./deliberate-faults.ts";
+import type { DeliberateFault } from "./fault-tools.ts";
 import { runSeed } from "./run-seed.ts";
 import { Violation } from "./violation.ts";
 

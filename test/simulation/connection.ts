@@ -40,6 +40,7 @@ export class Connection implements ReaderPort {
   private sentBytes = 0;
   private takenBytes = 0;
   private readonly highWaterMark: number;
+  private mustBeTaken = false;
 
   private readonly host: ConnectionHost;
   readonly check: ReaderCheck;
@@ -57,11 +58,20 @@ export class Connection implements ReaderPort {
     return this.state === "open";
   }
 
+  get readerBufferBytes(): number {
+    return this.host.readerBufferBytes;
+  }
+
   get isMidFrame(): boolean {
     return this.frames.isMidFrame;
   }
 
+  holdUntilTaken(): void {
+    this.mustBeTaken = true;
+  }
+
   roomBytes(): number {
+    if (this.mustBeTaken && this.takenBytes === 0) return 0;
     return this.isOpen ? this.highWaterMark - this.queuedNow : 0;
   }
 

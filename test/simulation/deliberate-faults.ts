@@ -4,22 +4,16 @@
  * Each is installed for one run and taken out again.
  */
 import { Delivery } from "../../durable-objects/stream/delivery.ts";
-import type { ReaderPort } from "../../durable-objects/stream/reader.ts";
 import { Reader } from "../../durable-objects/stream/reader.ts";
 import { ReaderRegistry } from "../../durable-objects/stream/reader-registry.ts";
 import { SegmentIndex, type BufferLimits, type Segment } from "../../durable-objects/stream/segment-index.ts";
 import { StreamBuffer } from "../../durable-objects/stream/stream-buffer.ts";
 import { StreamSession } from "../../durable-objects/stream/stream-session.ts";
 import { StreamStore, type StoredStream } from "../../durable-objects/stream/stream-store.ts";
+import { portThat, type DeliberateFault } from "./fault-tools.ts";
 import { replaceMethod, type Method } from "./method-patch.ts";
+import { RELIEF_FAULTS } from "./relief-faults.ts";
 import { NO_HOOKS, type SimHooks } from "./sim-object.ts";
-
-export interface DeliberateFault {
-  readonly name: string;
-  readonly hooks?: Partial<SimHooks>;
-  /** Changes a prototype; what it returns changes it back. */
-  readonly install?: () => () => void;
-}
 
 const nothing = () => undefined;
 
@@ -51,28 +45,13 @@ class TimelessStore extends StreamStore {
   }
 }
 
-function portThat(changes: (port: ReaderPort) => Partial<ReaderPort>): Partial<SimHooks> {
-  return {
-    wrapPort(port) {
-      const plain: ReaderPort = {
-        roomBytes: () => port.roomBytes(),
-        queuedBytes: () => port.queuedBytes(),
-        send: (chunk) => port.send(chunk),
-        close: () => port.close(),
-        breakOff: () => port.breakOff(),
-        abort: () => port.abort(),
-      };
-      return { ...plain, ...changes(port) };
-    },
-  };
-}
-
 function loosened(limits: unknown): BufferLimits {
   const { maxEvents, maxBytes } = limits as BufferLimits;
   return { maxEvents: maxEvents + 1, maxBytes };
 }
 
 export const DELIBERATE_FAULTS: readonly DeliberateFault[] = [
+  ...RELIEF_FAULTS,
   { name: "a store forgets the last segment of a commit", hooks: { makeStore: (sql) => new ForgetfulStore(sql) } },
   { name: "a store reads slices from a byte too early", hooks: { makeStore: (sql) => new SlipperyStore(sql) } },
   { name: "a store never updates the record", hooks: { makeStore: (sql) => new MuteStore(sql) } },

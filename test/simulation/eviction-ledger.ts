@@ -1,63 +1,98 @@
 /**
- * Evictions seen against evictions told: telemetry may sum up and take its time, but once a commit is
- * done everything that had given way before it has been told of, and never anything that did not.
+ * What gave way against what telemetry told of it. Telemetry may sum up and take its time:
+ *
+ * - it never tells of what was not;
+ * - the first of a kind is told at once;
+ * - what waits is told when more of its kind gives way ten seconds later, and at the stream's end in any case.
+ *
+ * What a process had not told when it died is lost with it.
  */
-import { PRIORITIES } from "../../protocol/priority.ts";
-import type { StreamTelemetry } from "../../protocol/telemetry.ts";
-import type { SeenEviction } from "./eviction-watch.ts";
+import type { TelemetryRecord } from "../../protocol/telemetry.ts";
 import { fail } from "./violation.ts";
 
-/** Events and bytes, by priority and reason. */
-class Sums {
-  private readonly sums = new Map<string, number>();
+/** Longest that something waits to be told while more of its kind gives way. */
+const GATHERING_MS = 10_000;
 
-  add(kind: string, events: number, bytes: number): void {
-    this.sums.set(`events: ${kind}`, this.of(`events: ${kind}`) + events);
-    this.sums.set(`bytes: ${kind}`, this.of(`bytes: ${kind}`) + bytes);
-  }
-
-  of(name: string): number {
-    return this.sums.get(name) ?? 0;
-  }
-
-  copy(): Sums {
-    const copy = new Sums();
-    for (const [name, sum] of this.sums) copy.sums.set(name, sum);
-    return copy;
-  }
-
-  requireWithin(most: Sums, what: string): void {
-    for (const [name, sum] of this.sums)
-      if (sum > most.of(name)) fail("B4", `${what}: ${name} ${sum} of ${most.of(name)}`);
-  }
+interface Kind {
+  events: number;
+  bytes: number;
+  toldEvents: number;
+  toldBytes: number;
+  toldAtMs: number | undefined;
+  /** As the turn began. */
+  before: { readonly events: number; readonly bytes: number; readonly toldAtMs: number | undefined };
 }
 
-export class EvictionLedger {
-  private seen = new Sums();
-  private seenBeforeTurn = new Sums();
-  private told = new Sums();
+const NEVER = { events: 0, bytes: 0, toldAtMs: undefined };
 
-  see({ firstSeq, lastSeq, priority, reason, bytes }: SeenEviction): void {
-    this.seen.add(`${PRIORITIES[priority]} for ${reason}`, lastSeq - firstSeq + 1, bytes);
+export class EvictionLedger {
+  private readonly kinds = new Map<string, Kind>();
+
+  see(name: string, events: number, bytes: number): void {
+    const kind = this.kind(name);
+    kind.events += events;
+    kind.bytes += bytes;
   }
 
-  tell(record: Extract<StreamTelemetry, { event: "SseBufferTrimmed" }>): void {
-    this.told.add(`${record.priority} for ${record.reason}`, record.events, record.bytes);
-    this.told.requireWithin(this.seen, "telemetry tells of evictions that never were");
+  tell(record: TelemetryRecord, nowMs: number): void {
+    switch (record.event) {
+      case "SseBufferTrimmed":
+        return this.note(`${record.priority} for ${record.reason}`, record.events, { bytes: record.bytes, nowMs });
+      case "SseBufferFolded":
+        return this.note("folded", record.folded, { bytes: 0, nowMs });
+      case "SsePayloadTrimmed":
+        return this.note("trimmed", record.events, { bytes: 0, nowMs });
+      case "SseBufferCompressed":
+        return this.note("compressed", record.segments, { bytes: 0, nowMs });
+      case "SseStreamEnded":
+        return this.requireAllTold();
+      default:
+    }
   }
 
   beginTurn(): void {
-    this.seenBeforeTurn = this.seen.copy();
+    for (const kind of this.kinds.values()) {
+      kind.before = { events: kind.events, bytes: kind.bytes, toldAtMs: kind.toldAtMs };
+    }
   }
 
-  /** A write has been done in this turn. */
-  requireTold(): void {
-    this.seenBeforeTurn.requireWithin(this.told, "telemetry is silent about evictions");
+  endTurn(nowMs: number): void {
+    for (const [name, kind] of this.kinds) {
+      if (kind.toldAtMs === undefined) fail("B4", `telemetry is silent about the first ${name}`);
+      const { events, bytes, toldAtMs = -Infinity } = kind.before;
+      const isDue = kind.events > events && nowMs - toldAtMs >= GATHERING_MS;
+      if (isDue && (kind.toldEvents < events || kind.toldBytes < bytes)) {
+        fail("B4", `telemetry has told of ${kind.toldEvents} ${name}, there had been ${events}`);
+      }
+    }
   }
 
   clear(): void {
-    this.seen = new Sums();
-    this.told = new Sums();
-    this.seenBeforeTurn = new Sums();
+    this.kinds.clear();
+  }
+
+  private note(name: string, events: number, told: { readonly bytes: number; readonly nowMs: number }): void {
+    const kind = this.kind(name);
+    kind.toldEvents += events;
+    kind.toldBytes += told.bytes;
+    kind.toldAtMs = told.nowMs;
+    if (kind.toldEvents > kind.events || kind.toldBytes > kind.bytes) {
+      fail("B4", `telemetry tells of ${kind.toldEvents} ${name} (${kind.toldBytes} bytes), there were ${kind.events}`);
+    }
+  }
+
+  private requireAllTold(): void {
+    for (const [name, kind] of this.kinds) {
+      if (kind.toldEvents === kind.events && kind.toldBytes === kind.bytes) continue;
+      fail("B4", `at the end telemetry has told of ${kind.toldEvents} ${name}, there were ${kind.events}`);
+    }
+  }
+
+  private kind(name: string): Kind {
+    const known = this.kinds.get(name);
+    if (known !== undefined) return known;
+    const kind = { events: 0, bytes: 0, toldEvents: 0, toldBytes: 0, toldAtMs: undefined, before: NEVER };
+    this.kinds.set(name, kind);
+    return kind;
   }
 }

@@ -2,15 +2,18 @@
  * The plain model of one stream: a list of all events there ever were, which of them must be
  * retained, and what a crash would leave. Knows nothing of segments, pieces or tables.
  *
- * Told what happens (events appended, evictions as telemetry names them, commits as storage shows
+ * Told what happens (events appended, evictions and changes as they come, commits as storage shows
  * them), it says whether that may happen, and what readers must see.
  */
-import { HOT_TAIL_MAX_BYTES } from "../../protocol/limits.ts";
+import { HOT_TAIL_MAX_BYTES, SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import { PRIORITIES, type Priority } from "../../protocol/priority.ts";
+import type { ReliefPolicy } from "../../protocol/relief.ts";
 import type { StreamSettings } from "../../protocol/stream-settings.ts";
 import type { StreamState } from "../../protocol/stream-call.ts";
 import { EvictionLedger } from "./eviction-ledger.ts";
-import type { SeenEviction } from "./eviction-watch.ts";
+import type { SeenEviction, SeenSegment } from "./buffer-watch.ts";
+import { noneGiven, Retention, type GivenCounts } from "./retention.ts";
+import type { ReadSegment } from "./row-reading.ts";
 import type { DurableStream } from "./sim-storage.ts";
 import { fail } from "./violation.ts";
 import type { DrawnEvent } from "./workload.ts";
@@ -24,13 +27,25 @@ export interface ModelEvent {
   readonly priority: Priority;
   /** Size of its frame on the wire. */
   readonly bytes: number;
+  readonly chars: number;
 }
+
+/** Larger events come to live readers from the buffer, so it keeps them: three bytes a char fill a segment. */
+const SAMPLED_MAX_CHARS = SEGMENT_MAX_BYTES / 3;
 
 interface ModelEpoch {
   readonly epoch: number;
   readonly firstSeq: number;
   /** Last event that outlived the crash which ended the epoch. */
   lastSurvivor: number | undefined;
+}
+
+interface EvictionCause {
+  readonly hadReadFailure: boolean;
+  /** Whether storage has taken anything in this turn. */
+  readonly hasWritten: boolean;
+  /** Rows were found to be too many by a new object. */
+  readonly isRestart: boolean;
 }
 
 export type Place =
@@ -41,12 +56,21 @@ export type Place =
 export class StreamModel {
   /** Everything alive; the event with seq n at n - 1. */
   events: ModelEvent[] = [];
-  /** What the buffer must hold, by seq, in order. */
-  retained = new Map<number, ModelEvent>();
+  /** What the buffer must hold. */
+  readonly retained: Retention;
+  /** Events that are not kept, while they are on their way to readers that are there. */
+  readonly liveOnly = new Map<number, ModelEvent>();
+  /** Events that were never kept. */
+  readonly sampledSeqs = new Set<number>();
+  /** Low-priority events that came under pressure, and how many of them were kept. */
+  private pressedLow = { came: 0, kept: 0 };
+  given: GivenCounts = noneGiven();
+  /** How often segments took the place of others. */
+  replacements = 0;
   /** Events that failing storage took, as against a full buffer. */
   lostSeqs = new Set<number>();
-  /** Bytes as the buffer accounts them: an event's count until its whole run has gone. */
-  accountedBytes = 0;
+  /** From the first of them to the last. */
+  private lostRange: DurableStream["lost"];
   epochs: ModelEpoch[] = [{ epoch: 1, firstSeq: 1, lastSurvivor: undefined }];
   state: StreamState = "open";
   endedAtMs: number | undefined;
@@ -59,16 +83,20 @@ export class StreamModel {
   durable: DurableStream | undefined;
   /** Highest seq a restart would know of. */
   durableSeq = 0;
-  private unstoredEvictions: { readonly lastSeq: number; readonly bytes: number }[] = [];
+  /** What is no longer to be written, or takes so much less. */
+  private unstoredSavings: { readonly lastSeq: number; readonly bytes: number }[] = [];
   /** What has given way, and what telemetry said of it. */
   readonly ledger = new EvictionLedger();
   /** Every id that was ever given out, and for what, also by earlier incarnations. */
   private readonly contentById = new Map<string, string>();
 
   readonly settings: StreamSettings;
+  readonly policy: ReliefPolicy;
 
-  constructor(settings: StreamSettings) {
+  constructor(settings: StreamSettings, policy: ReliefPolicy) {
     this.settings = settings;
+    this.policy = policy;
+    this.retained = new Retention(settings, policy);
   }
 
   get lastSeq(): number {
@@ -87,15 +115,47 @@ export class StreamModel {
   private get unstoredBytes(): number {
     let bytes = 0;
     for (const event of this.events.slice(this.durableSeq)) bytes += event.bytes;
-    for (const eviction of this.unstoredEvictions) bytes -= eviction.bytes;
+    for (const saving of this.unstoredSavings) bytes -= saving.bytes;
     return bytes;
   }
 
-  append(drawn: DrawnEvent): ModelEvent {
+  /** Events that come together: whether there is pressure is asked once. */
+  append(batch: readonly DrawnEvent[]): void {
+    const { isPressed } = this.retained;
+    for (const drawn of batch) {
+      const event = this.newEvent(drawn);
+      this.events.push(event);
+      if (this.keeps(event, isPressed)) this.retained.add(event);
+      else this.noteSampledOut(event);
+    }
+  }
+
+  /** Of low-priority events that come under pressure a share is kept, evenly spread. */
+  private keeps({ priority, chars }: ModelEvent, isPressed: boolean): boolean {
+    const { lowPriorityShare } = this.policy;
+    if (priority !== 0 || lowPriorityShare >= 1 || !isPressed || chars > SAMPLED_MAX_CHARS) return true;
+    const { pressedLow } = this;
+    pressedLow.came++;
+    if (pressedLow.kept + 1 > pressedLow.came * lowPriorityShare) return false;
+    pressedLow.kept++;
+    return true;
+  }
+
+  private noteSampledOut(event: ModelEvent): void {
+    const { seq, bytes } = event;
+    this.liveOnly.set(seq, event);
+    this.sampledSeqs.add(seq);
+    this.given.sampled++;
+    this.unstoredSavings.push({ lastSeq: seq, bytes });
+    this.ledger.see("low for sampled", 1, bytes);
+  }
+
+  private newEvent(drawn: DrawnEvent): ModelEvent {
     const seq = this.lastSeq + 1;
     const { source, priority } = drawn;
     const id = this.idOf(seq);
     const retry = source.retryMs === undefined ? undefined : String(source.retryMs);
+    const bytes = frameBytes(id, source);
     const event: ModelEvent = {
       seq,
       id,
@@ -103,12 +163,11 @@ export class StreamModel {
       data: source.data,
       retry,
       priority,
-      bytes: frameBytes(id, source),
+      bytes,
+      // Names and ids are ASCII.
+      chars: bytes - Buffer.byteLength(source.data) + source.data.length,
     };
     this.noteContent(id, event);
-    this.events.push(event);
-    this.retained.set(seq, event);
-    this.accountedBytes += event.bytes;
     return event;
   }
 
@@ -128,33 +187,68 @@ export class StreamModel {
   }
 
   firstRetainedFrom(seq: number): number | undefined {
-    for (const candidate of this.retained.keys()) if (candidate >= seq) return candidate;
+    for (const candidate of this.retained.events.keys()) if (candidate >= seq) return candidate;
     return undefined;
   }
 
-  /** Whether failing storage took this event or any after it. */
-  hasLostFrom(seq: number): boolean {
-    for (const lost of this.lostSeqs) if (lost >= seq) return true;
-    return false;
+  /** What is retained after the first hole at `seq` or later; `undefined` where there is none. */
+  firstAfterHole(seq: number): number | undefined {
+    for (let missing = seq; missing <= this.lastSeq; missing++) {
+      if (!this.retained.has(missing)) return this.firstRetainedFrom(missing) ?? this.lastSeq + 1;
+    }
+    return undefined;
+  }
+
+  /** Whether these events lie where failing storage took some. */
+  isWhereSomeWereLost(firstSeq: number, lastSeq: number): boolean {
+    const { lostRange } = this;
+    return lostRange !== undefined && firstSeq <= lostRange.throughSeq && lastSeq >= lostRange.fromSeq;
   }
 
   /** B4: holds an eviction against the rule, then lets the events go. */
-  evict(eviction: SeenEviction, cause: { hadReadFailure: boolean }): void {
+  evict(eviction: SeenEviction, cause: EvictionCause): void {
     const { firstSeq, lastSeq, reason, bytes } = eviction;
     this.checkEviction(eviction, cause);
-    for (let seq = firstSeq; seq <= lastSeq; seq++) {
-      if (!this.retained.delete(seq)) fail("B4", `event ${seq} was evicted twice`);
-      if (reason === "storage_lost") this.lostSeqs.add(seq);
+    const excess = this.retained.frameCount - this.settings.bufferMaxEvents;
+    const frames = this.retained.remove(firstSeq, lastSeq, bytes);
+    if (reason === "max_events" && frames > excess) {
+      fail("B3", `${frames} events were evicted with ${firstSeq}..${lastSeq}, and only ${excess} were too many`);
     }
-    this.accountedBytes -= bytes;
-    if (lastSeq > this.durableSeq) this.unstoredEvictions.push({ lastSeq, bytes });
-    this.ledger.see(eviction);
+    if (reason === "storage_lost") this.noteLost(firstSeq, lastSeq);
+    if (lastSeq > this.durableSeq) this.unstoredSavings.push({ lastSeq, bytes });
+    // What gives way again at a restart has been told of.
+    if (!cause.isRestart) this.ledger.see(`${PRIORITIES[eviction.priority]} for ${reason}`, lastSeq - firstSeq + 1, bytes);
   }
 
-  private checkEviction(eviction: SeenEviction, cause: { hadReadFailure: boolean }): void {
+  private noteLost(firstSeq: number, lastSeq: number): void {
+    for (let seq = firstSeq; seq <= lastSeq; seq++) this.lostSeqs.add(seq);
+    const { fromSeq, throughSeq } = this.lostRange ?? { fromSeq: firstSeq, throughSeq: lastSeq };
+    this.lostRange = { fromSeq: Math.min(fromSeq, firstSeq), throughSeq: Math.max(throughSeq, lastSeq) };
+  }
+
+  /** Segments give way to others: see retention.ts for what may be different. */
+  replace(olds: readonly SeenSegment[], news: readonly ReadSegment[]): GivenCounts {
+    const firstSeq = olds[0]?.floorSeq ?? 0;
+    const lastSeq = olds.at(-1)?.lastSeq ?? 0;
+    const given = this.retained.replace({ firstSeq, lastSeq }, news);
+    const bytes = olds.reduce((sum, old) => sum + old.bytes, 0);
+    const newBytes = news.reduce((sum, segment) => sum + segment.bytes, 0);
+    this.retained.bytes += newBytes - bytes;
+    this.replacements++;
+    if (olds.every(({ isStored }) => !isStored)) this.unstoredSavings.push({ lastSeq, bytes: bytes - newBytes });
+    this.given.folded += given.folded;
+    this.given.trimmed += given.trimmed;
+    this.given.compressed += given.compressed;
+    if (given.folded > 0) this.ledger.see("folded", given.folded, 0);
+    if (given.trimmed > 0) this.ledger.see("trimmed", given.trimmed, 0);
+    if (given.compressed > 0) this.ledger.see("compressed", given.compressed, 0);
+    return given;
+  }
+
+  private checkEviction(eviction: SeenEviction, cause: EvictionCause): void {
     const { firstSeq, lastSeq, reason, priority } = eviction;
     const what = `eviction of ${firstSeq}..${lastSeq} (${PRIORITIES[priority]}, ${reason})`;
-    const own = this.retained.get(lastSeq)?.priority;
+    const own = this.retained.events.get(lastSeq)?.priority;
     if (own !== priority)
       fail("B4", `${what}: the model has that event as ${own === undefined ? "gone" : PRIORITIES[own]}`);
     switch (reason) {
@@ -162,16 +256,16 @@ export class StreamModel {
         // Memory for what storage refuses is bounded too; a read failure takes what it hit.
         if (!cause.hadReadFailure && this.unstoredBytes <= HOT_TAIL_MAX_BYTES)
           fail("B6", `${what}: the hot tail was not full`);
-        return;
-      case "max_bytes":
-        if (this.accountedBytes <= this.settings.bufferMaxBytes) fail("B3", `${what}: the bytes were within the limit`);
+        // What was written in this very turn is not known yet.
+        if (cause.hadReadFailure || cause.hasWritten) return;
         break;
-      case "max_events": {
-        const excess = this.retained.size - this.settings.bufferMaxEvents;
-        if (lastSeq - firstSeq + 1 > excess) fail("B3", `${what}: only ${excess} were too many`);
-      }
+      case "max_bytes":
+        if (this.retained.bytes <= this.settings.bufferMaxBytes) fail("B3", `${what}: the bytes were within the limit`);
+        break;
+      case "max_events":
     }
-    for (const event of this.retained.values()) {
+    for (const event of this.retained.events.values()) {
+      if (reason === "storage_lost" && event.seq <= this.durableSeq) continue;
       const isBetter = event.priority < priority || (event.priority === priority && event.seq < firstSeq);
       if (isBetter) fail("B4", `${what}: ${event.seq} (${PRIORITIES[event.priority]}) should have gone first`);
     }
@@ -189,12 +283,12 @@ export class StreamModel {
       fail("B8", `stored as ${durable.state} at ${durable.endedAtMs}, it is ${this.state} at ${this.endedAtMs}`);
     }
     this.checkRanges(durable?.ranges ?? []);
-    this.unstoredEvictions = this.unstoredEvictions.filter(({ lastSeq }) => lastSeq > this.durableSeq);
+    this.unstoredSavings = this.unstoredSavings.filter(({ lastSeq }) => lastSeq > this.durableSeq);
   }
 
   private checkRanges(ranges: DurableStream["ranges"]): void {
     let at = 0;
-    for (const seq of this.retained.keys()) {
+    for (const seq of this.retained.events.keys()) {
       if (seq > this.durableSeq) return;
       while ((ranges[at]?.lastSeq ?? Infinity) < seq) at++;
       const range = ranges[at];
@@ -205,25 +299,25 @@ export class StreamModel {
   /**
    * The process died: what was not durable is gone, what storage shows is retained.
    *
+   * @param rows what storage holds
    * @returns how many events died
    */
-  crash(): number {
+  crash(rows: readonly ReadSegment[]): number {
     const { durable } = this;
     if (durable === undefined) throw new Error("nothing of the stream is left");
     const died = this.lastSeq - this.durableSeq;
     this.events = this.events.slice(0, this.durableSeq);
-    this.retained = new Map();
-    this.lostSeqs = new Set();
+    const { fromSeq = Infinity, throughSeq = 0 } = durable.lost ?? {};
+    this.lostSeqs = new Set([...this.lostSeqs].filter((seq) => seq >= fromSeq && seq <= throughSeq));
+    this.lostRange = durable.lost;
     this.ledger.clear();
-    this.accountedBytes = 0;
-    this.unstoredEvictions = [];
-    for (const { firstSeq, lastSeq } of durable.ranges) {
-      for (const event of this.events.slice(firstSeq - 1, lastSeq)) {
-        this.retained.set(event.seq, event);
-        this.accountedBytes += event.bytes;
-      }
-    }
+    this.unstoredSavings = [];
+    this.retained.restore(rows, this.events);
+    this.given = { ...durable.given };
+    this.liveOnly.clear();
+    this.pressedLow = { came: 0, kept: 0 };
     this.state = durable.state;
+    if (!this.isFinished) this.countGiven(rows);
     this.endedAtMs = durable.endedAtMs;
     this.resumes = durable.resumes;
     this.trailingRetry = undefined;
@@ -232,6 +326,14 @@ export class StreamModel {
     const last = this.epochs.at(-1);
     if (last !== undefined) last.lastSurvivor = undefined;
     return died;
+  }
+
+  /** Rows show what the record of a running stream was not written for. */
+  private countGiven(rows: readonly ReadSegment[]): void {
+    const folded = rows.reduce((sum, { firstSeq, lastSeq, frames }) => sum + lastSeq - firstSeq + 1 - frames.length, 0);
+    const deflated = rows.filter(({ encoding }) => encoding.endsWith("deflate")).length;
+    this.given.folded = Math.max(this.given.folded, folded);
+    this.given.compressed = Math.max(this.given.compressed, deflated);
   }
 
   /** A restart takes the stream up: an unfinished one has lost its source. */

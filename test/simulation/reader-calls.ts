@@ -30,6 +30,7 @@ export function attachReader(object: SimObject, ask: Ask): Connection | undefine
     {
       hasControlEvents: blueprint.hasControlEvents,
       mode: ask.mode,
+      acceptsGap: ask.acceptGap,
       startSeq: expected.kind === "attached" ? expected.startSeq : 0,
       rewind:
         expected.kind === "attached" && expected.isRewound
@@ -41,7 +42,8 @@ export function attachReader(object: SimObject, ask: Ask): Connection | undefine
     },
   );
   const connection = new Connection(object, check);
-  const isFull = object.attached.length >= blueprint.settings.maxReaders;
+  const taking = [...object.connections].filter(({ isOpen, queuedNow }) => isOpen || queuedNow > 0);
+  const isFull = taking.length >= blueprint.settings.maxReaders;
   object.lastActiveAtMs = object.nowMs;
   const turn = object.turn(() => {
     const verdict = session.attach({ ...ask, token }, context.hooks.wrapPort(connection), object.nowMs);
@@ -55,7 +57,7 @@ export function attachReader(object: SimObject, ask: Ask): Connection | undefine
   const verdict = turn.value;
   check.isAttaching = false;
   if (ask.isResumed && verdict.kind !== "refused") object.model.resumes++;
-  checkVerdict(verdict, expected, { object, isFull });
+  checkVerdict(verdict, expected, { object, isFull, isSnapshot: ask.mode === "snapshot" });
   return verdict.kind === "attached" ? connection : undefined;
 }
 
@@ -108,22 +110,28 @@ function issueToken(object: SimObject, position: string) {
 
 /** The contract of positions (PROTOCOL.md, 3.1), said with the model alone. */
 function expectVerdict({ model, blueprint }: SimObject, ask: Ask): Expected {
-  const place = model.locate(ask.position);
-  if (place.kind === "unknown") return { kind: "refused", code: "invalid_request" };
   const { hasControlEvents } = blueprint;
+  const isSnapshot = ask.mode === "snapshot";
+  if (isSnapshot && !hasControlEvents) return { kind: "refused", code: "invalid_request" };
+  const place = model.locate(ask.position);
+  if (place.kind === "unknown" && !isSnapshot) return { kind: "refused", code: "invalid_request" };
   const isOverForReader = hasControlEvents || model.state === "completed";
   const hasAll = place.kind === "here" && place.seq === model.lastSeq;
   if (model.isFinished && hasAll && ask.isPositionExplicit && isOverForReader) return { kind: "nothing_left" };
+  // All there is, whatever its reader has.
+  if (isSnapshot || place.kind === "unknown") return { kind: "attached", startSeq: 1, isRewound: false };
   const wanted = place.seq + 1;
   const isRewound = place.kind === "rewound";
   if (hasControlEvents) return { kind: "attached", startSeq: wanted, isRewound };
-  const earliest = model.firstRetainedFrom(wanted) ?? model.lastSeq + 1;
-  if (earliest === wanted && !isRewound) return { kind: "attached", startSeq: wanted, isRewound };
-  if (ask.acceptGap) return { kind: "attached", startSeq: earliest, isRewound };
-  return { kind: "refused", code: "position_trimmed", earliestId: model.idOf(Math.min(earliest, model.lastSeq)) };
+  const first = model.firstRetainedFrom(wanted) ?? model.lastSeq + 1;
+  if (ask.acceptGap) return { kind: "attached", startSeq: first, isRewound };
+  const afterHole = model.firstAfterHole(wanted);
+  if (afterHole === undefined && !isRewound) return { kind: "attached", startSeq: wanted, isRewound };
+  const earliestId = model.idOf(Math.min(afterHole ?? first, model.lastSeq));
+  return { kind: "refused", code: "position_trimmed", earliestId };
 }
 
-function checkVerdict(verdict: AttachVerdict, expected: Expected, where: { object: SimObject; isFull: boolean }): void {
+function checkVerdict(verdict: AttachVerdict, expected: Expected, where: { object: SimObject; isFull: boolean; isSnapshot: boolean }): void {
   const { coverage } = where.object.context;
   const { settings } = where.object.blueprint;
   if (verdict.kind === "refused" && verdict.error.code === "reader_limit") {
@@ -139,5 +147,5 @@ function checkVerdict(verdict: AttachVerdict, expected: Expected, where: { objec
     if (verdict.error.earliestId !== expected.earliestId)
       fail("B2", `earliest ${verdict.error.earliestId}, not ${expected.earliestId}`);
   }
-  coverage.note(`refused: ${expected.code}`);
+  coverage.note(where.isSnapshot ? "refused: snapshot without control events" : `refused: ${expected.code}`);
 }

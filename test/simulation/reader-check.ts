@@ -10,13 +10,18 @@ import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import type { ReaderRemovalReason } from "../../protocol/telemetry.ts";
 import type { Coverage } from "./coverage.ts";
 import type { Frame } from "./frame-reader.ts";
-import type { StreamModel } from "./model.ts";
+import { checkGap } from "./gap-check.ts";
+import type { ModelEvent, StreamModel } from "./model.ts";
+import type { ModelFrame } from "./retention.ts";
+import { SnapshotCheck } from "./snapshot-check.ts";
 import { fail } from "./violation.ts";
 
 /** What the model says a reader must be given, when it is let in. */
 export interface Welcome {
   readonly hasControlEvents: boolean;
   readonly mode: ReadMode;
+  /** Without control events: what is missing of the replay is passed over without a word. */
+  readonly acceptsGap: boolean;
   /** First event it is to get. */
   readonly startSeq: number;
   readonly rewind: { readonly client: string; readonly durable: string } | undefined;
@@ -48,6 +53,8 @@ export class ReaderCheck {
   token: string | undefined;
   private head: ((frame: Frame) => void)[] | undefined;
   private isFarewellSaid = false;
+  /** Until the snapshot has come whole. */
+  private snapshot: SnapshotCheck | undefined;
   private readonly replayThroughSeq: number;
 
   private readonly facts: CheckFacts;
@@ -59,10 +66,15 @@ export class ReaderCheck {
     this.nextSeq = welcome.startSeq;
     this.token = welcome.token;
     this.replayThroughSeq = facts.model.lastSeq;
+    if (welcome.mode === "snapshot") this.snapshot = new SnapshotCheck(facts.model, facts.coverage);
   }
 
   get isFollowing(): boolean {
-    return this.welcome.mode === "live";
+    return this.welcome.mode !== "replay";
+  }
+
+  get isAwaitingSnapshot(): boolean {
+    return this.snapshot !== undefined;
   }
 
   /** The last event this reader must be sent as things stand. */
@@ -73,8 +85,18 @@ export class ReaderCheck {
   /** A notice is due: before the next event, or the one after where half of that is on its way. */
   expectNotice(kind: NoticeKind, isMidFrame: boolean): void {
     if (!this.welcome.hasControlEvents) return;
-    if (isMidFrame) this.dueAfterFrame.push(kind);
+    if (isMidFrame || this.snapshot !== undefined) this.dueAfterFrame.push(kind);
     else this.dueNotices.add(kind);
+  }
+
+  /** Goes past what its reader has said it can do without. */
+  passHoles(): void {
+    if (this.welcome.hasControlEvents || !this.welcome.acceptsGap) return;
+    const { retained, liveOnly } = this.facts.model;
+    while (this.nextSeq <= this.replayThroughSeq && !retained.has(this.nextSeq) && !liveOnly.has(this.nextSeq)) {
+      this.facts.coverage.note("hole passed over");
+      this.nextSeq++;
+    }
   }
 
   take(frame: Frame): void {
@@ -83,6 +105,7 @@ export class ReaderCheck {
     this.head ??= this.expectedHead();
     const expected = this.head.shift();
     if (expected !== undefined) return expected(frame);
+    this.passHoles();
     this.takeBody(frame);
     this.checkPosition(frame);
   }
@@ -90,12 +113,14 @@ export class ReaderCheck {
   /** The server closed cleanly. */
   takeClose(reason: ReaderRemovalReason | undefined, isMidFrame: boolean): void {
     const { model } = this.facts;
+    this.passHoles();
     const hasReplay = this.nextSeq > this.replayThroughSeq;
     if (isMidFrame) fail("B2", "a clean close in the middle of an event");
     if (this.isFarewellSaid && reason !== undefined) {
       if (reason !== "evicted" && reason !== "max_age") fail("protocol", `sent away for ${reason}`);
-      // A clean close tells a replaying reader that this was all.
-      if (!this.isFollowing && !hasReplay) fail("B2", `a replay was closed cleanly at ${this.nextSeq - 1}`);
+      // A clean close tells others that this was all.
+      const mayClose = this.isFollowing && this.welcome.hasControlEvents;
+      if (!mayClose) fail("B2", `sent away by a clean close at ${this.nextSeq - 1}`);
       return;
     }
     if (reason !== undefined) fail("B2", `a clean close without a word, for ${reason}`);
@@ -110,9 +135,18 @@ export class ReaderCheck {
     this.facts.coverage.note(isReplayOver ? "replay over" : "closed: complete");
   }
 
-  /** The server breaks the connection once everything is taken: a stream's end that was not complete. */
+  /**
+   * The server breaks the connection once everything is taken: a stream's end that was not complete, or
+   * a farewell to a reader whom a clean close would tell that this was all.
+   */
   takeBreakOff(reason: ReaderRemovalReason | undefined, isMidFrame: boolean): void {
     const { model, coverage } = this.facts;
+    this.passHoles();
+    if (this.isFarewellSaid && (reason === "evicted" || reason === "max_age")) {
+      const mayClose = this.isFollowing && this.welcome.hasControlEvents;
+      if (mayClose || isMidFrame) fail("B2", `sent away by a broken connection at ${this.nextSeq - 1}`);
+      return coverage.note("broken off: sent away");
+    }
     const mayEnd =
       !this.welcome.hasControlEvents && model.isFinished && model.state !== "completed" && model.isEndAnnounced;
     if (!mayEnd || isMidFrame || reason !== undefined)
@@ -124,14 +158,27 @@ export class ReaderCheck {
   /** The server cut the connection, and what was queued is dropped. */
   takeCut(reason: ReaderRemovalReason | undefined, isMidFrame: boolean): void {
     const { model, coverage } = this.facts;
+    // Half an event that is gone cannot be passed over.
+    if (!isMidFrame) this.passHoles();
     if (reason === undefined)
       fail("B2", `cut for no reason, at ${this.nextSeq - 1} of ${model.lastSeq} (${model.state})`);
     if (reason === "fell_behind") {
-      const isGone = !model.retained.has(this.nextSeq) && this.nextSeq <= model.lastSeq;
-      if (!isGone) fail("B2", `cut as fallen behind at ${this.nextSeq}, which is retained`);
+      this.requireNotOnItsWay(this.nextSeq);
+      if (!this.hasLostNext(isMidFrame)) fail("B2", `cut as fallen behind at ${this.nextSeq}, which is retained`);
       if (this.welcome.hasControlEvents && !isMidFrame) fail("B2", "cut where a gap could have been told");
       coverage.note(isMidFrame ? "cut mid-event" : "cut: fell behind");
     }
+  }
+
+  /** Whether there is a reason to cut: what comes next is gone, or half of it was sent and is another now. */
+  private hasLostNext(isMidFrame: boolean): boolean {
+    const { retained, lastSeq } = this.facts.model;
+    if (this.snapshot !== undefined) return isMidFrame && this.snapshot.mayHaveLostEvents;
+    if (isMidFrame && retained.trimmedSeqs.has(this.nextSeq)) {
+      this.facts.coverage.note("cut mid-event: trimmed meanwhile");
+      return true;
+    }
+    return !retained.has(this.nextSeq) && this.nextSeq <= lastSeq;
   }
 
   private hasAll(): boolean {
@@ -175,6 +222,7 @@ export class ReaderCheck {
       this.isFarewellSaid = true;
       return coverage.note("farewell");
     }
+    if (this.snapshot !== undefined) return this.takeSnapshot(this.snapshot, frame);
     const isControl = this.welcome.hasControlEvents && CONTROL_EVENTS.has(frame.event ?? "");
     if (!isControl) return this.takeEvent(frame);
     switch (frame.event) {
@@ -194,41 +242,64 @@ export class ReaderCheck {
   }
 
   private takeEvent(frame: Frame): void {
-    const event = this.facts.model.events[this.nextSeq - 1];
-    if (event === undefined || frame.id !== event.id)
+    const { model } = this.facts;
+    const live = model.liveOnly.get(this.nextSeq);
+    const known = model.retained.frameOf(this.nextSeq);
+    const lastSeq = known?.lastSeq ?? this.nextSeq;
+    if (lastSeq > model.lastSeq || frame.id !== model.idOf(lastSeq)) {
       fail("B1", `got ${String(frame.id)}, expected ${this.describeNext()}`);
-    if (frame.event !== event.event || frame.data !== event.data || frame.retry !== event.retry) {
-      fail("B2", `event ${event.id} came with another content`);
     }
-    if (!this.facts.model.retained.has(event.seq)) fail("B4", `event ${event.id} was sent, and must have given way`);
+    if (live === undefined) model.retained.checkContent(frame, this.nextSeq);
+    else checkLive(frame, live);
     this.requireNotices(frame);
+    this.noteFrameEnd();
+    this.noteEvent(known);
+    this.nextSeq = lastSeq + 1;
+  }
+
+  private noteEvent(known: ModelFrame | undefined): void {
+    const { model, coverage } = this.facts;
+    if (known === undefined) return coverage.note("event: not kept");
+    const { firstSeq, lastSeq, isFromRestart } = known;
+    if (known.isTrimmed) coverage.note("event: trimmed");
+    if (known.encoding.endsWith("deflate")) coverage.note("event: deflated");
+    if (firstSeq === lastSeq) {
+      const bytes = model.events[firstSeq - 1]?.bytes ?? 0;
+      return coverage.note(bytes > SEGMENT_MAX_BYTES ? "event in slices" : "event");
+    }
+    const isRest = this.nextSeq > firstSeq;
+    coverage.note(isRest ? "fold: the rest" : "fold");
+    if (isRest && known.encoding.endsWith("deflate")) coverage.note("fold: the rest, deflated");
+    if (isRest && isFromRestart) coverage.note("fold: the rest, after a restart");
+  }
+
+  private takeSnapshot(snapshot: SnapshotCheck, frame: Frame): void {
+    if (frame.event !== "snapshot") fail("protocol", `got ${String(frame.event)} where a snapshot is due`);
+    this.nextSeq = snapshot.take(frame);
+    this.snapshot = undefined;
+    this.noteFrameEnd();
+  }
+
+  /** Notices that had to wait have their place now. */
+  private noteFrameEnd(): void {
     for (const kind of this.dueAfterFrame) this.dueNotices.add(kind);
     this.dueAfterFrame = [];
-    this.nextSeq++;
-    this.facts.coverage.note(event.bytes > SEGMENT_MAX_BYTES ? "event in slices" : "event");
   }
 
   private takeGap(frame: Frame): void {
-    const { model, coverage } = this.facts;
     this.requireNotices(frame);
     const gap = this.takeControl(frame, "gap");
-    const lastSeq = Number(String(gap["to"]).split("-")[1]);
-    if (gap["from"] !== model.idOf(this.nextSeq))
-      fail("B2", `a gap from ${String(gap["from"])}, expected ${this.describeNext()}`);
-    if (!(lastSeq >= this.nextSeq && lastSeq <= model.lastSeq)) fail("B2", `a gap to ${String(gap["to"])}`);
-    if (gap["to"] !== model.idOf(lastSeq) || frame.id !== gap["to"]) fail("B2", `a gap under id ${String(frame.id)}`);
-    if (gap["dropped"] !== lastSeq - this.nextSeq + 1) fail("B2", `a gap of ${String(gap["dropped"])} events`);
-    let isLost = false;
-    for (let seq = this.nextSeq; seq <= lastSeq; seq++) {
-      if (model.retained.has(seq)) fail("B2", `a gap over ${model.idOf(seq)}, which is retained`);
-      isLost ||= model.lostSeqs.has(seq);
-    }
-    const reason = gap["reason"];
-    if (isLost && reason !== "storage_lost") fail("B2", "a gap does not say that storage lost events");
-    // Where storage lost events further on, the whole stretch may be put down to it.
-    if (reason === "storage_lost" && !model.hasLostFrom(this.nextSeq)) fail("B2", "a gap for a loss that never was");
+    if (frame.id !== gap["to"]) fail("B2", `a gap under id ${String(frame.id)}`);
+    const lastSeq = checkGap(gap, this.nextSeq, this.facts);
+    for (let seq = this.nextSeq; seq <= lastSeq; seq++) this.requireNotOnItsWay(seq);
     this.nextSeq = lastSeq + 1;
-    coverage.note(`gap: ${String(reason)}`);
+    this.facts.coverage.note(`gap: ${String(gap["reason"])}`);
+  }
+
+  /** Whoever is there gets every event as it came, kept or not. */
+  private requireNotOnItsWay(seq: number): void {
+    if (this.welcome.mode === "snapshot" || !this.facts.model.liveOnly.has(seq)) return;
+    fail("B2", `a reader that is there is not given event ${seq}, which is on its way`);
   }
 
   private takeEnd(frame: Frame): void {
@@ -251,7 +322,15 @@ export class ReaderCheck {
     const { model } = this.facts;
     // The reader that is just being let in counts itself.
     const own = this.isAttaching && this.welcome.isResumed ? 1 : 0;
-    const expected = { resumes: model.resumes + own, trims: model.lastSeq - model.retained.size };
+    const { given } = model;
+    const expected = {
+      resumes: model.resumes + own,
+      trims: model.lastSeq - model.retained.events.size,
+      folded_events: given.folded,
+      trimmed_payloads: given.trimmed,
+      compressed_segments: given.compressed,
+      sampled_events: given.sampled,
+    };
     for (const [name, value] of Object.entries(expected)) {
       const told: unknown = typeof diagnostics === "object" && diagnostics !== null && Reflect.get(diagnostics, name);
       if (told !== value) fail("B8", `the end counts ${String(told)} ${name}, there were ${value}`);
@@ -286,6 +365,12 @@ export class ReaderCheck {
     const { model } = this.facts;
     return this.nextSeq <= model.lastSeq ? model.idOf(this.nextSeq) : `nothing after ${model.lastSeq}`;
   }
+}
+
+/** It is not kept: who is there gets it as it came. */
+function checkLive(frame: Frame, event: ModelEvent): void {
+  const isSame = frame.event === event.event && frame.data === event.data && frame.retry === event.retry;
+  if (!isSame || frame.isComment) fail("B2", `event ${event.id} came with another content`);
 }
 
 function readPayload(event: string, data: string): Readonly<Record<string, unknown>> {

@@ -47,13 +47,13 @@ export class SimReader {
   }
 
   drawAsk(object: SimObject, random: Random): Omit<AttachRequest, "token"> {
-    const weights = { own: 40, start: 15, beginning: 10, older: 15, token: 10, never: 5 };
+    const weights = { own: 35, start: 12, beginning: 10, older: 12, inside: 40, token: 8, never: 4 };
     const choice =
       this.knownIds.length === 0 ? random.weighted({ start: 4, beginning: 2, never: 1 }) : random.weighted(weights);
     return {
       position: this.position(choice, object, random),
       isPositionExplicit: choice !== "start" && choice !== "token",
-      mode: random.chance(0.2) ? "replay" : "live",
+      mode: random.weighted({ live: 67, replay: 18, snapshot: 15 }),
       acceptGap: random.chance(0.5),
       isResumed: choice !== "start",
     };
@@ -61,11 +61,21 @@ export class SimReader {
 
   private position(choice: string, object: SimObject, random: Random): EventId {
     const last = this.knownIds.at(-1);
+    const inside = choice === "inside" ? this.knownIds.filter((id) => isInsideFold(object, id)) : [];
+    if (inside.length > 0) return idOf(random.pick(inside));
+    if (choice === "inside" && last !== undefined) return idOf(last);
     if (choice === "own" && last !== undefined) return idOf(last);
     if ((choice === "older" || choice === "token") && last !== undefined) return idOf(random.pick(this.knownIds));
     if (choice === "never") return { epoch: random.int(1, 4), seq: object.model.lastSeq + random.int(1, 5) };
     return START_POSITION;
   }
+}
+
+/** Whether the event is folded into a later one. */
+function isInsideFold({ model }: SimObject, id: string): boolean {
+  const { epoch, seq } = idOf(id);
+  const frame = model.retained.frameOf(seq);
+  return frame !== undefined && frame.lastSeq > seq && model.idOf(seq) === `${epoch}-${seq}`;
 }
 
 function idOf(text: string): EventId {

@@ -10,13 +10,13 @@ import type { ReaderPort } from "../../durable-objects/stream/reader.ts";
 import { StreamSession, type SessionDeps } from "../../durable-objects/stream/stream-session.ts";
 import type { SqlPort } from "../../durable-objects/sql-storage.ts";
 import { StreamStore } from "../../durable-objects/stream/stream-store.ts";
-import { PRIORITIES } from "../../protocol/priority.ts";
 import type { ReaderRemovalReason, TelemetryRecord } from "../../protocol/telemetry.ts";
 import type { Connection, ConnectionHost } from "./connection.ts";
 import type { Coverage } from "./coverage.ts";
-import type { SeenEviction } from "./eviction-watch.ts";
 import { StreamModel } from "./model.ts";
+import { ReliefChecks } from "./relief-checks.ts";
 import { checkRemoval } from "./removal-rules.ts";
+import { readRows } from "./row-reading.ts";
 import { SimStorage } from "./sim-storage.ts";
 import { fail } from "./violation.ts";
 import type { Blueprint } from "./workload.ts";
@@ -49,6 +49,8 @@ export interface SimContext {
 export class SimObject implements ConnectionHost {
   readonly storage = new SimStorage();
   readonly model: StreamModel;
+  /** Told what the buffer gives up, as it does. */
+  readonly relief = new ReliefChecks(this);
   /** Open connections in the order they came, and closed ones whose bytes still lie there. */
   readonly connections = new Set<Connection>();
   /** Readers whose fresh token is being signed. */
@@ -77,13 +79,14 @@ export class SimObject implements ConnectionHost {
     this.context = context;
     this.blueprint = blueprint;
     this.requestId = requestId;
-    this.model = new StreamModel(blueprint.settings);
+    this.model = new StreamModel(blueprint.settings, blueprint.relief);
     this.lastActiveAtMs = context.clock.nowMs;
     this.store = context.hooks.makeStore(this.storage.port);
     this.deps = {
       store: this.store,
       telemetry: (record) => this.hear(record),
       clock: () => context.clock.nowMs,
+      random: () => 0,
     };
     this.alarms = this.newAlarms();
   }
@@ -120,6 +123,7 @@ export class SimObject implements ConnectionHost {
     const attachedBefore = this.attached.length;
     this.storage.beginTurn();
     this.model.ledger.beginTurn();
+    this.relief.beginTurn();
     const result = this.work(work);
     this.storage.endTurn();
     if (this.storage.isDead || result === undefined) {
@@ -128,9 +132,9 @@ export class SimObject implements ConnectionHost {
       return undefined;
     }
     this.storage.commitTurn();
-    const { writes, writeFailures } = this.storage.counts;
-    if (writes > 0) this.model.noteCommitted(this.storage.inspect());
-    if (writes > 0 && writeFailures === 0) this.model.ledger.requireTold();
+    if (this.storage.counts.writes > 0) this.model.noteCommitted(this.storage.inspect());
+    this.model.ledger.endTurn(this.nowMs);
+    this.model.liveOnly.clear();
     if (attachedBefore > 0 && this.attached.length === 0) this.lastActiveAtMs = this.nowMs;
     if (this.storage.counts.hasFailedLast && this.session !== undefined && !this.session.isDegraded) {
       fail("durability", "storage has just failed, and the stream does not say that it is degraded");
@@ -167,13 +171,17 @@ export class SimObject implements ConnectionHost {
       this.isOver = true;
       return;
     }
-    const died = model.crash();
+    if (this.relief.turn.replacements > 0) context.coverage.note("crash right after rows gave way");
+    this.relief.forget();
+    const rows = readRows(storage);
+    const died = model.crash(rows);
+    for (const { encoding } of rows) context.coverage.note(`restart with rows: ${encoding}`);
     context.trace(`crash ${when}: ${died} events died, ${model.lastSeq} survive`);
     if (died > 0) context.coverage.note("events died", died);
   }
 
   begin(): void {
-    const { settings, hasControlEvents, priorityRules } = this.blueprint;
+    const { settings, hasControlEvents, priorityRules, relief } = this.blueprint;
     const identity = {
       requestId: this.requestId,
       route: "simulated",
@@ -184,7 +192,7 @@ export class SimObject implements ConnectionHost {
     this.turn(() => {
       this.session = StreamSession.begin(
         this.deps,
-        { identity, settings, hasControlEvents, priorityRules },
+        { identity, settings, hasControlEvents, priorityRules, relief },
         this.nowMs,
       );
       this.arm();
@@ -242,15 +250,6 @@ export class SimObject implements ConnectionHost {
     this.isOver = true;
   }
 
-  /** An eviction, as it happens. */
-  see(eviction: SeenEviction): void {
-    if (this.isDead) return;
-    const { coverage } = this.context;
-    coverage.note(`evicted: ${PRIORITIES[eviction.priority]}`);
-    coverage.note(`evicted for: ${eviction.reason}`);
-    this.model.evict(eviction, { hadReadFailure: this.storage.counts.readFailures > 0 });
-  }
-
   private newAlarms(): Alarms {
     return new Alarms({
       setAlarm: (timeMs) => {
@@ -263,7 +262,7 @@ export class SimObject implements ConnectionHost {
   private hear(record: TelemetryRecord): void {
     if (this.isDead) return;
     const { coverage } = this.context;
-    if (record.event === "SseBufferTrimmed") this.model.ledger.tell(record);
+    this.model.ledger.tell(record, this.nowMs);
     if (record.event === "SseReaderRemoved") {
       this.removalReason = record.reason;
       coverage.note(`removed: ${record.reason}`);

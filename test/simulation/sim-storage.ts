@@ -10,8 +10,9 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 
 import type { SqlPort } from "../../durable-objects/sql-storage.ts";
-import type { StreamRecord } from "../../durable-objects/stream/stream-store.ts";
+import type { GivenWay, StreamRecord } from "../../durable-objects/stream/stream-store.ts";
 import type { StreamState } from "../../protocol/stream-call.ts";
+import type { GivenCounts } from "./retention.ts";
 
 type Row = ReturnType<ReturnType<SqlPort["exec"]>["toArray"]>[number];
 
@@ -37,11 +38,14 @@ export interface DurableStream {
   readonly epochs: number;
   readonly durableSeq: number;
   readonly resumes: number;
+  readonly given: GivenCounts;
+  /** Between these, failing storage lost events. */
+  readonly lost: StreamRecord["lost"];
   readonly ranges: readonly { readonly firstSeq: number; readonly lastSeq: number }[];
 }
 
 const READS = /^\s*SELECT/i;
-const READS_PAYLOAD = /^\s*SELECT[^;]*\bpayload\b/i;
+const READS_PAYLOAD = /^\s*SELECT\s[^;]*\bpayload\b|^\s*SELECT\s+folds\b/i;
 
 export class SimStorage {
   /** Decides whether a statement fails, as a full or broken disk would make it. */
@@ -116,8 +120,8 @@ export class SimStorage {
   }
 
   /** Looks at what is there, or damages it, between turns and without the code under test. */
-  query(sql: string): readonly Record<string, unknown>[] {
-    return this.prepare(sql).all();
+  query(sql: string, ...bindings: number[]): readonly Record<string, unknown>[] {
+    return this.prepare(sql).all(...bindings);
   }
 
   hasTable(name: string): boolean {
@@ -135,9 +139,9 @@ export class SimStorage {
     const ranges = this.prepare("SELECT first_seq, last_seq FROM segment ORDER BY first_seq")
       .all()
       .map((segment) => ({ firstSeq: Number(segment["first_seq"]), lastSeq: Number(segment["last_seq"]) }));
-    const { state, endedAtMs, epochs, durableSeq, resumes } = record;
+    const { state, endedAtMs, epochs, durableSeq, resumes, given, lost } = record;
     if (state !== row["state"]) throw new Error("the record's state and its column differ");
-    return { state, endedAtMs, epochs: epochs.length, durableSeq, resumes, ranges };
+    return { state, endedAtMs, epochs: epochs.length, durableSeq, resumes, given: givenOf(given), lost, ranges };
   }
 
   private strike(kind: "read" | "write"): void {
@@ -163,6 +167,10 @@ export class SimStorage {
     }
     return statement;
   }
+}
+
+function givenOf({ foldedEvents, trimmedPayloads, compressedSegments, sampledEvents }: GivenWay): GivenCounts {
+  return { folded: foldedEvents, trimmed: trimmedPayloads, compressed: compressedSegments, sampled: sampledEvents };
 }
 
 function toBinding(value: string | number | null | ArrayBuffer | Uint8Array): string | number | null | Uint8Array {

@@ -5,25 +5,28 @@
  * Nothing here asks the time, the platform or chance outside the seed: a failing seed fails again.
  */
 import { START_POSITION } from "../../protocol/event-id.ts";
+import { watchBuffer } from "./buffer-watch.ts";
 import { Coverage } from "./coverage.ts";
 import { Random } from "./random.ts";
 import { attachReader, disconnect, refreshToken, takeChunks } from "./reader-calls.ts";
 import { SimReader } from "./readers.ts";
+import { readRows } from "./row-reading.ts";
 import { NO_HOOKS, SimObject, type SimClock, type SimContext, type SimHooks } from "./sim-object.ts";
 import { announceEnd, appendEvents, finishStream, noteTrailingRetry, openSource } from "./source-calls.ts";
 import { checkStep } from "./step-checks.ts";
-import { watchEvictions } from "./eviction-watch.ts";
 import { fireAlarm, tick } from "./timers.ts";
-import { drawBlueprint, EventSourceModel } from "./workload.ts";
+import { drawBlueprint, EventSourceModel, type DrawnEvent } from "./workload.ts";
 
 const START_MS = Date.UTC(2026, 0, 1);
 /** Longer than any deadline a blueprint draws. */
 const LONG_MS = 130_000;
 const TIMERS_PER_STEP = 50;
+const FILL_MAX_BATCHES = 20;
 
 type Step =
   | "append"
   | "burst"
+  | "overtake"
   | "attach"
   | "take"
   | "pace"
@@ -70,7 +73,7 @@ export class Simulation {
       hooks: options.hooks ?? NO_HOOKS,
       trace: options.trace ?? (() => undefined),
     };
-    this.unwatch = watchEvictions((eviction) => this.living?.see(eviction));
+    this.unwatch = watchBuffer(() => this.living?.relief);
     this.weights = this.drawWeights();
     [this.object, this.source] = this.newLife();
   }
@@ -100,6 +103,7 @@ export class Simulation {
     return {
       append: 20 + fond(10),
       burst: fond(3),
+      overtake: fond(0.4),
       attach: 6 + fond(4),
       take: fond(8),
       pace: fond(2),
@@ -141,6 +145,7 @@ export class Simulation {
     const { object, random } = this;
     if (object.session === undefined) return;
     if (object.model.state === "open" && random.chance(0.3)) return openSource(object);
+    if (object.session.hasWorkLeft && random.chance(0.5)) return tick(object);
     for (const connection of object.awaitingToken) {
       object.awaitingToken.delete(connection);
       refreshToken(object, connection);
@@ -160,10 +165,12 @@ export class Simulation {
     const isFed = object.session !== undefined && object.model.state === "streaming";
     switch (step) {
       case "append":
-        return isFed ? this.append(random.magnitude(1, 30)) : this.wait(random.magnitude(1, 1000));
+        return isFed ? this.append(this.source.batch(random.magnitude(1, 30))) : this.wait(random.magnitude(1, 1000));
       case "burst":
-        for (let left = random.int(2, 6); left > 0 && this.isFed; left--) this.append(random.magnitude(1, 60));
+        for (let left = random.int(2, 6); left > 0 && this.isFed; left--) this.append(this.source.batch(random.magnitude(1, 60)));
         return;
+      case "overtake":
+        return this.overtake();
       case "attach":
         return this.attach(random.pick(this.readers));
       case "take":
@@ -188,7 +195,10 @@ export class Simulation {
       case "setBack":
         return this.setBack(random.int(1, 500));
       case "fault":
-        return this.startFault(object);
+        this.startFault(object);
+        // Memory for what storage refuses is soon full where much comes.
+        for (let left = random.pick([0, 0, 8]); left > 0 && this.isFed; left--) this.append(this.source.flood());
+        return;
       case "crash":
         return this.planCrash();
       case "finish":
@@ -209,8 +219,7 @@ export class Simulation {
     return this.object.session !== undefined && this.object.model.state === "open";
   }
 
-  private append(maxEvents: number): void {
-    const batch = this.source.batch(maxEvents);
+  private append(batch: readonly DrawnEvent[]): void {
     const { lastSeq } = this.object.model;
     const sizes = batch.map(({ source, priority }) => `${source.data.length}p${priority}`).join(" ");
     this.context.trace(`append ${lastSeq + 1}..${lastSeq + batch.length}: ${sizes}`);
@@ -227,6 +236,32 @@ export class Simulation {
     reader.pace = random.weighted({ fast: 4, slow: 3, stalled: 2 });
     this.context.trace(`${reader.name} (${reader.pace}) attaches ${JSON.stringify(ask)}`);
     reader.connection = attachReader(object, ask);
+  }
+
+  /** A snapshot is made while what it tells of becomes other events. */
+  private overtake(): void {
+    const { object, random } = this;
+    const reader = this.readers.find(({ connection }) => connection === undefined);
+    if (reader === undefined || !this.isFed || !object.blueprint.hasControlEvents) return;
+    reader.pace = "stalled";
+    const isResumed = random.chance(0.5);
+    const ask = { position: START_POSITION, isPositionExplicit: false, acceptGap: false, isResumed };
+    this.fill(0.7);
+    if (!this.isFed) return;
+    this.context.trace(`${reader.name} (stalled) attaches for a snapshot, and much comes`);
+    reader.connection = attachReader(object, { ...ask, mode: "snapshot" });
+    this.fill(1);
+    reader.pace = random.pick(["fast", "slow"]);
+  }
+
+  /** Appends until so much of a limit is used up, or much has come. */
+  private fill(share: number): void {
+    const { bufferMaxEvents, bufferMaxBytes } = this.object.blueprint.settings;
+    for (let left = FILL_MAX_BATCHES; left > 0 && this.isFed; left--) {
+      const { frameCount, bytes } = this.object.model.retained;
+      if (frameCount >= bufferMaxEvents * share || bytes >= bufferMaxBytes * share) return;
+      this.append(this.source.batch(60));
+    }
   }
 
   private takeSome(reader: SimReader): void {
@@ -249,6 +284,7 @@ export class Simulation {
     if (object.session === undefined && !object.restore()) return;
     if (object.isOver || object.session === undefined) return;
     this.context.trace("probe: replay from 0-0");
+    object.model.retained.checkRows(readRows(object.storage));
     const ask = {
       position: START_POSITION,
       isPositionExplicit: false,
@@ -298,8 +334,12 @@ export class Simulation {
 
   private startFault(object: SimObject): void {
     const { random } = this;
-    const fault = random.weighted({ writes: 4, reads: 1, all: 2, flaky: 2 });
-    this.faultStepsLeft = random.int(2, 15);
+    const fault = random.weighted({ writes: 6, reads: 1, all: 3, flaky: 2, relief: 6 });
+    if (fault === "relief") {
+      object.relief.strike = { kind: "refusal", afterStatements: random.int(0, 3) };
+      return this.context.trace("storage refuses the next rows that are to give way");
+    }
+    this.faultStepsLeft = random.magnitude(2, 40);
     this.context.trace(`storage fails (${fault}) for ${this.faultStepsLeft} steps`);
     object.storage.shouldFail = (kind) => {
       if (fault === "flaky") return random.chance(0.3);
@@ -310,8 +350,9 @@ export class Simulation {
   private planCrash(): void {
     const { object, random } = this;
     if (object.session === undefined) return;
-    const kind = random.weighted({ now: 2, statement: 3, commit: 2 });
+    const kind = random.weighted({ now: 2, statement: 3, commit: 2, relief: 7 });
     this.context.trace(`crash planned: ${kind}`);
+    if (kind === "relief") return void (object.relief.strike = { kind: "crash", afterStatements: random.int(0, 3) });
     if (kind === "now") return object.crash("between turns");
     if (kind === "commit") object.storage.crashBeforeCommit = true;
     else object.storage.crashAfterStatements = random.int(0, 6);

@@ -6,13 +6,14 @@ import type { SimObject } from "./sim-object.ts";
 import { fail } from "./violation.ts";
 
 export function tick(object: SimObject): void {
-  const { model, storage } = object;
+  const { model, storage, relief } = object;
   object.turn(() => object.running.tick(object.nowMs));
   if (object.session === undefined) return;
   const { heartbeatMs } = object.blueprint.settings;
   for (const connection of object.attached) {
     const isDue = object.nowMs - connection.lastSentAtMs >= heartbeatMs;
-    if (isDue && connection.roomBytes() > 0 && !connection.isMidFrame) fail("liveness", "a reader got no heartbeat");
+    const isFree = connection.roomBytes() > 0 && !connection.isMidFrame && connection.reader?.isPaused !== true;
+    if (isDue && isFree) fail("liveness", "a reader got no heartbeat");
   }
   for (const reader of object.running.delivery.readersDueForToken(object.nowMs)) {
     // As the wiring does: signing takes a turn, and until then the reader is not due again.
@@ -20,8 +21,9 @@ export function tick(object: SimObject): void {
     for (const connection of object.attached) if (connection.reader === reader) object.awaitingToken.add(connection);
   }
   const nextAtMs = object.running.nextTickAtMs();
-  if (nextAtMs !== undefined && nextAtMs <= object.nowMs) fail("liveness", "a timer would go off again at once");
-  if (storage.counts.writes > 0 && storage.counts.writeFailures === 0 && !model.isDurable) {
+  if (nextAtMs !== undefined && nextAtMs <= object.nowMs && !object.running.hasWorkLeft) fail("liveness", "a timer would go off again at once");
+  // What relief writes is what was written before.
+  if (storage.counts.writes > 0 && relief.turn.replacements === 0 && storage.counts.writeFailures === 0 && !model.isDurable) {
     fail("durability", "a commit left something unwritten");
   }
 }

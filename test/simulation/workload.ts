@@ -3,8 +3,10 @@
  * source events of every size, script and priority.
  */
 import type { Priority, PriorityRule } from "../../protocol/priority.ts";
+import type { ReliefPolicy } from "../../protocol/relief.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import type { StreamSettings } from "../../protocol/stream-settings.ts";
+import { DeltaSource, drawRelief } from "./delta-source.ts";
 import type { Random } from "./random.ts";
 
 const KIB = 1024;
@@ -18,6 +20,7 @@ export interface Blueprint {
   readonly settings: StreamSettings;
   readonly hasControlEvents: boolean;
   readonly priorityRules: readonly PriorityRule[];
+  readonly relief: ReliefPolicy;
 }
 
 export interface DrawnEvent {
@@ -32,10 +35,13 @@ const RULES: readonly PriorityRule[] = [
 ];
 
 export function drawBlueprint(random: Random): Blueprint {
-  const bufferMaxBytes = random.int(32, 256) * KIB;
+  const relief = drawRelief(random);
+  // Payloads give way where bytes are short, not events.
+  const isShortOfBytes = (relief.trimPaths.length > 0 || relief.compresses) && random.chance(0.7);
+  const bufferMaxBytes = isShortOfBytes ? random.int(32, 64) * KIB : random.int(32, 256) * KIB;
   const readerBufferBytes = random.pick([32, 32, 48, 64]) * KIB;
   const settings: StreamSettings = {
-    bufferMaxEvents: random.magnitude(1, 64),
+    bufferMaxEvents: drawMaxEvents(random, isShortOfBytes),
     bufferMaxBytes,
     eventMaxBytes: random.pick([KIB, 4 * KIB, 20 * KIB, 30 * KIB, Math.min(100 * KIB, bufferMaxBytes), bufferMaxBytes]),
     commitIntervalMs: random.magnitude(10, 2000),
@@ -50,12 +56,20 @@ export function drawBlueprint(random: Random): Blueprint {
     readerMaxAgeMs: random.int(5, 120) * 1000,
     cleanupIntervalMs: random.int(1, 20) * 1000,
     readerBufferBytes,
+    archives: false,
   };
   return {
     settings,
     hasControlEvents: random.chance(0.7),
     priorityRules: random.chance(0.3) ? RULES : [],
+    relief,
   };
+}
+
+/** Few enough that every limit is met; now and then so many that a snapshot takes several turns. */
+function drawMaxEvents(random: Random, isShortOfBytes: boolean): number {
+  const size = random.weighted({ small: isShortOfBytes ? 2 : 15, medium: 5, large: 1 });
+  return { small: random.magnitude(1, 64), medium: random.int(64, 400), large: random.int(400, 1200) }[size];
 }
 
 const NAMES: Readonly<Record<Priority, readonly string[]>> = {
@@ -71,6 +85,7 @@ const SCRIPTS = ["a", "é", "水", "🌊", "e\u0301"] as const;
 export class EventSourceModel {
   private serial = 0;
   private readonly mix: readonly Priority[];
+  private readonly deltas: DeltaSource;
 
   private readonly random: Random;
   private readonly blueprint: Blueprint;
@@ -87,6 +102,7 @@ export class EventSourceModel {
       [1],
     ];
     this.mix = random.pick(mixes);
+    this.deltas = new DeltaSource(random, blueprint.relief);
   }
 
   /** As many events as one bite of the source may complete, and at times one large one more. */
@@ -95,8 +111,25 @@ export class EventSourceModel {
     let left = BATCH_MAX_BYTES;
     const wanted = this.random.int(1, maxEvents);
     while (drawn.length < wanted) {
+      const delta = this.deltas.next(Math.min(left, this.maxDataBytes()) - LINE_OVERHEAD_BYTES * 20);
+      if (delta !== undefined) {
+        left -= Buffer.byteLength(delta.source.data) + LINE_OVERHEAD_BYTES;
+        drawn.push(delta);
+        continue;
+      }
       const dataBytes = Math.min(this.dataBytes(), this.maxDataBytes());
       if (drawn.length > 0 && dataBytes > left) break;
+      left -= dataBytes + LINE_OVERHEAD_BYTES;
+      drawn.push(this.event(dataBytes));
+    }
+    return drawn;
+  }
+
+  /** As much as one bite may hold, in a few events of every priority there is. */
+  flood(): DrawnEvent[] {
+    const drawn: DrawnEvent[] = [];
+    for (let left = BATCH_MAX_BYTES; left > 0;) {
+      const dataBytes = Math.min(this.random.int(500, 4000), this.maxDataBytes(), left);
       left -= dataBytes + LINE_OVERHEAD_BYTES;
       drawn.push(this.event(dataBytes));
     }

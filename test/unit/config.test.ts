@@ -74,6 +74,19 @@ test("a single event must fit the buffer", () => {
   expect(faults.map(({ variable }) => variable)).toEqual(["SSE_MAX_EVENT_BYTES"]);
 });
 
+test("an archive needs its bucket, and buffers that fit into memory whole", () => {
+  const archive = { SSE_ARCHIVE: true, ARCHIVE_BUCKET: {} };
+  expect(faultsOf({ ...archive, SSE_BUFFER_MAX_SIZE_MB: 16 })).toEqual([]);
+  expect(faultsOf({ ...archive, SSE_BUFFER_MAX_SIZE_MB: 16.5 })).toEqual([
+    { variable: "SSE_BUFFER_MAX_SIZE_MB", found: "16.5", allowed: "at most 16, since SSE_ARCHIVE is true" },
+  ]);
+  expect(faultsOf({ SSE_ARCHIVE: false, SSE_BUFFER_MAX_SIZE_MB: 64 })).toEqual([]);
+  expect(faultsOf({ SSE_ARCHIVE: "true", SSE_BUFFER_MAX_SIZE_MB: 20 }).map(({ variable }) => variable)).toEqual([
+    "ARCHIVE_BUCKET",
+    "SSE_BUFFER_MAX_SIZE_MB",
+  ]);
+});
+
 test("a faulty secret is described by its length alone", () => {
   const secret = "hunter2-hunter2";
   const faults = faultsOf({

@@ -49,6 +49,8 @@ function reader(nowMs: number, options: { isFollowing?: boolean } = {}) {
     hasControlEvents: true,
     isFollowing: options.isFollowing ?? true,
     isResumed: false,
+    snapshot: undefined,
+    acceptsGap: false,
     nextSeq: 1,
     replayThroughSeq: 0,
     nowMs,
@@ -110,6 +112,27 @@ describe("the sweep", () => {
     expect(registry.sweep(300_001)).toEqual([]);
   });
 
+  it("measures from when bytes were last taken, not from when it last looked", () => {
+    const stalled = reader(0);
+    const registry = registryOf({}, stalled, reader(0), reader(0));
+    stalled.send(50, 0);
+    registry.sweep(10_000);
+    stalled.port.take(10);
+    stalled.reader.noteTaken(11_000);
+    expect(registry.sweep(40_000)).toEqual([]);
+    expect(registry.admit(70_999)).toMatchObject({ reason: "evicted" });
+    expect(registry.admit(71_000)).toEqual({ kind: "admit_instead_of", reader: stalled.reader, reason: "stalled" });
+  });
+
+  it("finds who stalls without ever having been looked at", () => {
+    const stalled = reader(0);
+    const registry = registryOf({}, stalled, reader(0), reader(0));
+    stalled.send(50, 0);
+    stalled.port.take(20);
+    stalled.send(50, 5000);
+    expect(registry.admit(65_000)).toEqual({ kind: "admit_instead_of", reader: stalled.reader, reason: "stalled" });
+  });
+
   it("leaves a reader alone that takes little but takes", () => {
     const slow = reader(0);
     const registry = registryOf({}, slow);
@@ -134,25 +157,74 @@ describe("the sweep", () => {
   });
 });
 
-describe("an evicted reader is asked to come back", () => {
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at);
+}
+
+describe("a reader that is sent away is asked to come back", () => {
   it("later each time while the stream is full, up to a minute", () => {
     const registry = registryOf({});
-    const waits = Array.from({ length: 40 }, () => registry.evictionRetryMs());
-    expect(waits.slice(0, 3)).toEqual([3000, 6000, 12_000]);
-    expect(waits).toEqual(waits.toSorted((a, b) => a - b));
-    expect(waits.at(-1)).toBe(RETRY_MAX_MS);
+    const waits = range(40).map(() => registry.evictionRetryMs(0));
+    const growing = waits.slice(0, 4);
+    for (const [at, waitMs] of growing.entries()) {
+      expect(waitMs).toBeGreaterThanOrEqual(SETTINGS.retryMs * 2 ** (at + 1));
+      expect(waitMs).toBeLessThan(SETTINGS.retryMs * 2 ** (at + 2));
+    }
+    for (const waitMs of waits.slice(5)) expect(waitMs).toBeGreaterThanOrEqual(RETRY_MAX_MS / 2);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(RETRY_MAX_MS);
   });
 
-  it("soon again once there were places left", () => {
+  it("soon again once there is room, and those who were sent away have had their time", () => {
     const registry = registryOf({ maxReaders: 1 }, reader(0));
-    registry.evictionRetryMs();
-    registry.evictionRetryMs();
-    registry.sweep(1);
-    expect(registry.evictionRetryMs(), "still full").toBe(12_000);
+    registry.evictionRetryMs(0);
+    const longestMs = registry.evictionRetryMs(0);
+    registry.sweep(longestMs + 1);
+    expect(registry.evictionRetryMs(longestMs + 1), "still full").toBeGreaterThanOrEqual(8 * SETTINGS.retryMs);
     const emptied = registryOf({ maxReaders: 1 });
-    emptied.evictionRetryMs();
-    emptied.sweep(1);
-    expect(emptied.evictionRetryMs()).toBe(3000);
+    const waitMs = emptied.evictionRetryMs(0);
+    emptied.sweep(waitMs);
+    expect(emptied.evictionRetryMs(waitMs), "not back yet").toBeGreaterThanOrEqual(4 * SETTINGS.retryMs);
+    emptied.sweep(waitMs + RETRY_MAX_MS);
+    expect(emptied.evictionRetryMs(waitMs + RETRY_MAX_MS)).toBeLessThan(4 * SETTINGS.retryMs);
+  });
+
+  it("after the usual time to twice that, where it was only too old", () => {
+    const registry = registryOf({});
+    registry.evictionRetryMs(0);
+    for (const waitMs of range(100).map(() => registry.ageRetryMs())) {
+      expect(waitMs).toBeGreaterThanOrEqual(SETTINGS.retryMs);
+      expect(waitMs).toBeLessThanOrEqual(2 * SETTINGS.retryMs);
+    }
+  });
+
+  it.each([
+    ["of one age", (registry: ReaderRegistry) => registry.ageRetryMs(), SETTINGS.retryMs],
+    ["evicted at one moment", (registry: ReaderRegistry) => registry.evictionRetryMs(0), RETRY_MAX_MS / 2],
+  ])("never two at the same moment: readers %s come back well apart", (_, retryOf, windowMs) => {
+    const registry = registryOf({});
+    // Past the doubling, where nothing else would tell the waits apart.
+    for (const _ of range(10)) registry.evictionRetryMs(0);
+    const waits = range(20)
+      .map(() => retryOf(registry))
+      .toSorted((a, b) => a - b);
+    for (let at = 1; at < waits.length; at++) {
+      expect((waits[at] ?? 0) - (waits[at - 1] ?? 0)).toBeGreaterThan(windowMs / 20 / 3);
+    }
+  });
+
+  it("never sooner than readers usually do, and never later than in a minute, whatever the settings", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 10, max: 60_000 }), fc.integer({ min: 1, max: 50 }), (retryMs, evictions) => {
+        const registry = registryOf({ retryMs });
+        const waits = range(evictions).map(() => registry.evictionRetryMs(0));
+        for (const waitMs of [...waits, registry.ageRetryMs()]) {
+          expect(Number.isInteger(waitMs)).toBe(true);
+          expect(waitMs).toBeGreaterThanOrEqual(retryMs);
+          expect(waitMs).toBeLessThanOrEqual(RETRY_MAX_MS);
+        }
+      }),
+      { seed: 11 },
+    );
   });
 });
 

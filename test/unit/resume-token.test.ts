@@ -24,6 +24,23 @@ test("a token carries stream, route, tenant and position, and verifies until it 
   expect(await verifyToken(ring, token, expiresAtMs)).toEqual({ ok: false, error: { code: "token_expired" } });
 });
 
+test("a token says when its stream began, to the millisecond; one that says it wrongly is refused", async () => {
+  const ring = await createKeyRing(SECRET);
+  const startedAtMs = NOW_MS - 1234;
+  const { token } = await issueToken(ring, { ...CLAIMS, startedAtMs }, LIFE);
+  expect(await verifyToken(ring, token, NOW_MS)).toMatchObject({ ok: true, claims: { startedAtMs } });
+  const key = new TextEncoder().encode(SECRET);
+  const forged = await new SignJWT({ rte: "r", tnt: "t", seq: "1-1", beg: "yesterday" })
+    .setProtectedHeader({ alg: "HS256", kid: ring.keys[0].kid })
+    .setAudience("spillway-resume")
+    .setSubject("r-1")
+    .setIssuedAt(NOW_MS / 1000)
+    .setExpirationTime(NOW_MS / 1000 + 900)
+    .sign(key);
+  const refused = { ok: false, error: { code: "token_invalid", reason: "bad_claims" } };
+  expect(await verifyToken(ring, forged, NOW_MS)).toEqual(refused);
+});
+
 test("rotation: the new key signs, the previous one still verifies, a forgotten one does not", async () => {
   const before = await createKeyRing(OLD_SECRET);
   const after = await createKeyRing(SECRET, OLD_SECRET);

@@ -79,7 +79,12 @@ describe("while storage refuses writes", () => {
     expect(buffer.retainedBytes).toBeLessThanOrEqual(HOT_TAIL_MAX_BYTES);
     expect(buffer.retainedBytes).toBeGreaterThan(HOT_TAIL_MAX_BYTES - 2 * SEGMENT_MAX_BYTES);
     expect(evictions.every(({ reason }) => reason === "storage_lost")).toBe(true);
-    expect(buffer.lostThroughSeq).toBe((buffer.firstSeq ?? 0) - 1);
+    const firstSeq = buffer.firstSeq ?? 0;
+    expect([buffer.hasLost(1, 1), buffer.hasLost(firstSeq - 1, firstSeq - 1), buffer.hasLost(firstSeq, 20)]).toEqual([
+      true,
+      true,
+      false,
+    ]);
     const last = eventFrame({ epoch: 1, seq: 20 }, chunk(20));
     expect(readFrom(buffer, 20)).toBe(last);
   });
@@ -120,7 +125,7 @@ describe("while storage refuses writes", () => {
     expect(storage.inspect()?.state).toBe("completed");
   });
 
-  it("never promises events in the first record that are not stored with it", () => {
+  it("stores the first record and the events it knows of together, or nothing", () => {
     const { buffer, storage, refuse } = makeBuffer();
     refuse("write");
     buffer.flush(NOW_MS, { withRecord: true });
@@ -129,7 +134,10 @@ describe("while storage refuses writes", () => {
     let writes = 0;
     storage.shouldFail = (kind) => kind === "write" && ++writes > 3;
     buffer.flush(NOW_MS, { withRecord: true });
-    expect(storage.inspect()).toMatchObject({ durableSeq: 0, ranges: [] });
+    expect(storage.inspect()).toBeUndefined();
+    refuse(undefined);
+    buffer.flush(NOW_MS);
+    expect(storage.inspect()).toMatchObject({ durableSeq: 1, ranges: [{ firstSeq: 1, lastSeq: 1 }] });
   });
 });
 
@@ -140,7 +148,7 @@ describe("when storage cannot read", () => {
     refuse("read");
     const segment = buffer.segmentAt(2);
     if (segment === undefined) throw new Error("not retained");
-    expect(buffer.read(segment, 2)).toBeUndefined();
+    expect(buffer.reading.from(segment, 2)).toBeUndefined();
     refuse(undefined);
     expect(degraded).toEqual([true]);
     expect(evictions).toMatchObject([{ reason: "storage_lost", seq: 2, events: 1 }]);

@@ -109,7 +109,7 @@ describe("one large event", () => {
     add(buffer, [LARGE]);
     const segment = buffer.segmentAt(1);
     if (segment === undefined) throw new Error("not retained");
-    expect(buffer.readSlice(segment, 0)).toHaveLength(SEGMENT_MAX_BYTES);
+    expect(buffer.reading.slice(segment, 0)).toHaveLength(SEGMENT_MAX_BYTES);
     add(buffer, [event("next")]);
     buffer.flush(NOW_MS);
     expect(segment.isEvicted).toBe(true);

@@ -27,7 +27,11 @@ test.each<[string, StreamSecrets]>([
     correlationId: undefined,
     fingerprint: undefined,
   };
-  const { token } = await new TokenIssuer(secrets).issue({ identity, settings }, { epoch: 1, seq: 3 });
+  const stream = { identity, settings, startedAtMs: 1_800_000_000_123 };
+  const { token } = await new TokenIssuer(secrets).issue(stream, { epoch: 1, seq: 3 });
   const verdict = await verifyToken(await createKeyRing(resumeSecret, previousResumeSecret), token, Date.now());
-  expect(verdict).toMatchObject({ ok: true, claims: { requestId: "r", position: { epoch: 1, seq: 3 } } });
+  expect(verdict).toMatchObject({
+    ok: true,
+    claims: { requestId: "r", position: { epoch: 1, seq: 3 }, startedAtMs: 1_800_000_000_123 },
+  });
 });

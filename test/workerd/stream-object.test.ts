@@ -131,7 +131,8 @@ test("a token of a stream that is gone does not read a later stream under the sa
 
 test("asking for an id that never was writes nothing", async () => {
   const stub = env.REQUEST_STREAM.getByName("no-such-stream");
-  expect(await stub.status({ tenant: "default", route: "demo", issuedAtSec: 0 })).toEqual({
+  const ticket = { requestId: "no-such-stream", tenant: "default", route: "demo", issuedAtSec: 0, readsArchive: true };
+  expect(await stub.status(ticket)).toEqual({
     ok: false,
     error: { code: "stream_expired" },
   });
