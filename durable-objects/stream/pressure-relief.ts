@@ -19,6 +19,8 @@ import { rowOf, type SegmentRow } from "./stream-store.ts";
 export const STEP_MAX_BYTES = 64 * 1024;
 /** Deflating is the slowest by far: one segment at a time. */
 const DEFLATE_MAX_BYTES = SEGMENT_MAX_BYTES;
+/** Beside folding the same bytes. */
+const DEFLATE_COST = 2;
 /** Fewer new events than this share of the limit are left to gather: reading them costs a commit. */
 const MIN_BATCH_SHARE = 1 / 16;
 /** A fold fuller than this is not taken up again. */
@@ -161,7 +163,7 @@ export class PressureRelief {
       const payload = this.deps.reading.payload(segment);
       // A hole would part what must be put in place together.
       if (payload === undefined) break;
-      this.lookedBytes += segment.wireBytes;
+      this.lookedBytes += segment.wireBytes * DEFLATE_COST;
       olds.push(segment);
       const plain = { ...factsOf(segment), payload: payload.bytes, folds: payload.folds };
       rows.push(deflateRow(plain, 1) ?? plain);
@@ -194,8 +196,7 @@ export class PressureRelief {
       bytes + segment.wireBytes <= Math.max(maxBytes, segment.wireBytes)
     ) {
       const before = group.at(-1);
-      if (before !== undefined && (before.priority !== segment.priority || before.lastSeq + 1 !== segment.firstSeq))
-        break;
+      if (before !== undefined && !canShareStep(before, segment)) break;
       group.push(segment);
       bytes += segment.wireBytes;
       segment = index.from(segment.lastSeq + 1);
@@ -242,6 +243,12 @@ export class PressureRelief {
     }
     return frames;
   }
+}
+
+/** Neighbours of one priority; a large event alone, so that it is left in place where nothing is taken from it. */
+function canShareStep(before: Segment, segment: Segment): boolean {
+  const isSmall = before.wireBytes <= SEGMENT_MAX_BYTES && segment.wireBytes <= SEGMENT_MAX_BYTES;
+  return isSmall && before.priority === segment.priority && before.lastSeq + 1 === segment.firstSeq;
 }
 
 function isFoldable(segment: Segment): boolean {

@@ -35,7 +35,7 @@ import { countSourceEvents, rowOf, type SegmentRow, type StreamRecord, type Stre
 const LOW: Priority = 0;
 const CRITICAL: Priority = 3;
 /** Relief in one turn while a limit is exceeded: more than a turn brings in, and less than is felt. */
-const RELIEF_MAX_BYTES = 128 * 1024;
+const RELIEF_MAX_BYTES = 64 * 1024;
 const RELIEF_MAX_STEPS = 16;
 export interface Trim {
   readonly priority: Priority;

@@ -72,6 +72,9 @@ test("full in mid-stream: readers are cut, refused while it lasts, and find what
   expect(await meanwhile.toEnd()).toBe("ended");
   expect(meanwhile.frames.filter(({ data }) => data !== "")).toHaveLength(20);
 
+  expect(service.telemetry("SseDegraded")).toMatchObject([{ kind: "object", request_id: meanwhile.requestId }]);
+  expect(scene.runs.get("meanwhile")?.calls).toBe(1);
+
   limitFiles(service, "unlimited");
   await until(async () => (await readStatus(service.origin, stream.token))["http_status"] === 200, "storage");
   const status = await readStatus(service.origin, stream.token);

@@ -112,7 +112,7 @@ function latestOf(value: Json, roles: Roles): string {
 }
 
 /** Walks all values within one; `place` has indexes where `pattern` has stars. */
-export function mapValues(
+function mapValues(
   value: unknown,
   pattern: string,
   change: (pattern: string, place: string, value: unknown) => unknown,
@@ -123,7 +123,10 @@ export function mapValues(
   if (Array.isArray(value)) return value.map((one, at) => mapValues(one, `${pattern}[*]`, change, `${place}[${at}]`));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, one]) => [name, mapValues(one, `${pattern}.${name}`, change, `${place}.${name}`)]),
+    Object.entries(value).map(([name, one]) => [
+      name,
+      mapValues(one, `${pattern}.${name}`, change, `${place}.${name}`),
+    ]),
   );
 }
 

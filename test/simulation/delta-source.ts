@@ -44,9 +44,7 @@ export class DeltaSource {
     this.rule = policy.fold;
     this.isVerbose = policy.trimPaths.length > 0;
     this.name = random.chance(0.4) ? undefined : random.pick(["token", "progress", "result"]);
-    this.lengths = random.chance(0.7)
-      ? { token: 50, sentence: 8, page: 4 }
-      : { token: 2, sentence: 50, page: 1 };
+    this.lengths = random.chance(0.7) ? { token: 50, sentence: 8, page: 4 } : { token: 2, sentence: 50, page: 1 };
     this.weights = {
       delta: policy.fold === undefined ? 0 : 30,
       transcript: policy.fold === undefined || typeof policy.fold !== "string" ? 0 : random.pick([0, 10, 60]),
@@ -69,13 +67,38 @@ export class DeltaSource {
     }
   }
 
+  /** A delta of about so many bytes; all of a stream's belong together. */
+  long(bytes: number): DrawnEvent {
+    const event = this.name;
+    const text = `${++this.serial} `.padEnd(Math.max(1, bytes - 200), "words ");
+    const data = this.rule === undefined ? text : this.longData(this.rule, text);
+    return { source: { event, data, retryMs: undefined }, priority: priorityOf(event, data) };
+  }
+
+  private longData(rule: FoldRule, text: string): string {
+    if (typeof rule !== "string") return JSON.stringify({ kind: "text", n: this.serial, delta: text });
+    switch (rule) {
+      case "text":
+        return text;
+      case "anthropic":
+        return JSON.stringify({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text } });
+      case "ai-sdk":
+        return JSON.stringify({ type: "text-delta", id: "t0", delta: text });
+      case "openai":
+        return JSON.stringify({ choices: [choice(0, text)] });
+    }
+  }
+
   private delta(maxBytes: number): DrawnEvent | undefined {
     const { random, rule } = this;
     const event = random.chance(0.97) ? this.name : "debug";
     const text = this.text(Math.floor(maxBytes / 8));
     const data = rule === undefined ? text : this.deltaData(rule, text);
     if (Buffer.byteLength(data) > maxBytes) return undefined;
-    return { source: { event, data, retryMs: random.chance(0.01) ? 100 : undefined }, priority: priorityOf(event, data) };
+    return {
+      source: { event, data, retryMs: random.chance(0.01) ? 100 : undefined },
+      priority: priorityOf(event, data),
+    };
   }
 
   private deltaData(rule: FoldRule, text: string): string {
@@ -90,7 +113,11 @@ export class DeltaSource {
         // No escapes carry half a pair where there is no JSON.
         return random.chance(0.02) ? "[DO" : text.toWellFormed();
       case "anthropic":
-        return JSON.stringify({ type: "content_block_delta", index: random.chance(0.95) ? 0 : 1, delta: this.block(text) });
+        return JSON.stringify({
+          type: "content_block_delta",
+          index: random.chance(0.95) ? 0 : 1,
+          delta: this.block(text),
+        });
       case "ai-sdk":
         return JSON.stringify({ type: "text-delta", id: random.chance(0.95) ? "t0" : "t1", delta: text });
       case "openai":
@@ -104,7 +131,6 @@ export class DeltaSource {
 
   private openAi(text: string): string {
     const { random } = this;
-    const choice = (index: number, content: string) => ({ index, delta: { content }, finish_reason: null });
     const choices = random.weighted({ one: 80, other: 10, both: 5, finish: 3, usage: 2 });
     const shared = { id: "chatcmpl-1", object: "chat.completion.chunk", obfuscation: "x".repeat(random.int(0, 3)) };
     switch (choices) {
@@ -138,7 +164,9 @@ export class DeltaSource {
   private verbose(maxBytes: number): DrawnEvent | undefined {
     const { random } = this;
     const event = random.chance(0.3) ? undefined : random.pick(["token", "progress", "result"]);
-    const filler = random.pick(["lorem ipsum ", "x", "水"]).repeat(random.magnitude(1, Math.max(1, Math.floor(maxBytes / random.pick([20, 40, 200])))));
+    const filler = random
+      .pick(["lorem ipsum ", "x", "水"])
+      .repeat(random.magnitude(1, Math.max(1, Math.floor(maxBytes / random.pick([20, 40, 200])))));
     const steps = [{ raw: filler.slice(0, 40), at: 1 }, { raw: null }, { raw: "" }];
     const data = JSON.stringify({ n: ++this.serial, detail: { text: filler, list: [1] }, keep: "kept", steps });
     if (Buffer.byteLength(data) > maxBytes) return undefined;
@@ -153,6 +181,10 @@ export class DeltaSource {
     for (let left = random.int(0, Math.min(most, maxUnits)); left > 0; left--) text += random.pick(PIECES);
     return text;
   }
+}
+
+function choice(index: number, content: string) {
+  return { index, delta: { content }, finish_reason: null };
 }
 
 const PRIORITY_BY_NAME: ReadonlyMap<string | undefined, Priority> = new Map([

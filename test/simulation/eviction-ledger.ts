@@ -35,19 +35,12 @@ export class EvictionLedger {
   }
 
   tell(record: TelemetryRecord, nowMs: number): void {
-    switch (record.event) {
-      case "SseBufferTrimmed":
-        return this.note(`${record.priority} for ${record.reason}`, record.events, { bytes: record.bytes, nowMs });
-      case "SseBufferFolded":
-        return this.note("folded", record.folded, { bytes: 0, nowMs });
-      case "SsePayloadTrimmed":
-        return this.note("trimmed", record.events, { bytes: 0, nowMs });
-      case "SseBufferCompressed":
-        return this.note("compressed", record.segments, { bytes: 0, nowMs });
-      case "SseStreamEnded":
-        return this.requireAllTold();
-      default:
-    }
+    if (record.event === "SseBufferTrimmed") {
+      this.note(`${record.priority} for ${record.reason}`, record.events, { bytes: record.bytes, nowMs });
+    } else if (record.event === "SseBufferFolded") this.note("folded", record.folded, { bytes: 0, nowMs });
+    else if (record.event === "SsePayloadTrimmed") this.note("trimmed", record.events, { bytes: 0, nowMs });
+    else if (record.event === "SseBufferCompressed") this.note("compressed", record.segments, { bytes: 0, nowMs });
+    else if (record.event === "SseStreamEnded") this.requireAllTold();
   }
 
   beginTurn(): void {

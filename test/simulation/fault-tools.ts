@@ -28,4 +28,3 @@ export function portThat(changes: (port: ReaderPort) => Partial<ReaderPort>): Pa
     },
   };
 }
-

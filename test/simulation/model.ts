@@ -217,7 +217,8 @@ export class StreamModel {
     if (reason === "storage_lost") this.noteLost(firstSeq, lastSeq);
     if (lastSeq > this.durableSeq) this.unstoredSavings.push({ lastSeq, bytes });
     // What gives way again at a restart has been told of.
-    if (!cause.isRestart) this.ledger.see(`${PRIORITIES[eviction.priority]} for ${reason}`, lastSeq - firstSeq + 1, bytes);
+    if (!cause.isRestart)
+      this.ledger.see(`${PRIORITIES[eviction.priority]} for ${reason}`, lastSeq - firstSeq + 1, bytes);
   }
 
   private noteLost(firstSeq: number, lastSeq: number): void {

@@ -131,7 +131,11 @@ function expectVerdict({ model, blueprint }: SimObject, ask: Ask): Expected {
   return { kind: "refused", code: "position_trimmed", earliestId };
 }
 
-function checkVerdict(verdict: AttachVerdict, expected: Expected, where: { object: SimObject; isFull: boolean; isSnapshot: boolean }): void {
+function checkVerdict(
+  verdict: AttachVerdict,
+  expected: Expected,
+  where: { object: SimObject; isFull: boolean; isSnapshot: boolean },
+): void {
   const { coverage } = where.object.context;
   const { settings } = where.object.blueprint;
   if (verdict.kind === "refused" && verdict.error.code === "reader_limit") {

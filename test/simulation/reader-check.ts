@@ -73,6 +73,10 @@ export class ReaderCheck {
     return this.welcome.mode !== "replay";
   }
 
+  noteOvertaken(): void {
+    if (this.snapshot !== undefined) this.snapshot.isOvertaken = true;
+  }
+
   get isAwaitingSnapshot(): boolean {
     return this.snapshot !== undefined;
   }

@@ -62,7 +62,8 @@ export class ReliefChecks implements BufferListener {
     const { coverage } = this.object.context;
     coverage.note(`evicted: ${PRIORITIES[eviction.priority]}`);
     coverage.note(`evicted for: ${eviction.reason}`);
-    if (eviction.reason === "storage_lost" && storage.counts.readFailures === 0) coverage.note("evicted: hot tail full");
+    if (eviction.reason === "storage_lost" && storage.counts.readFailures === 0)
+      coverage.note("evicted: hot tail full");
     if (hasFold(this.object, eviction)) coverage.note("evicted: fold");
     if (eviction.reason !== "storage_lost") this.requireNothingToFold(eviction);
     const { readFailures, writes, writeFailures } = storage.counts;
@@ -169,12 +170,14 @@ export class ReliefChecks implements BufferListener {
 
   /** Snapshots that were half made, and stand within what has become one event. */
   private noteOvertaken(news: readonly ReadSegment[]): void {
-    for (const { reader } of this.object.attached) {
+    for (const { reader, check } of this.object.attached) {
       const { nextSeq } = reader?.snapshot ?? { nextSeq: 0 };
       const isOvertaken = news.some(({ frames }) =>
         frames.some(({ firstSeq, lastSeq }) => firstSeq < nextSeq && lastSeq >= nextSeq),
       );
-      if (isOvertaken) this.object.context.coverage.note("snapshot: overtaken by a fold");
+      if (!isOvertaken) continue;
+      check.noteOvertaken();
+      this.object.context.coverage.note("snapshot: overtaken by a fold");
     }
   }
 

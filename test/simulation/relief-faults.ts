@@ -91,27 +91,37 @@ function unmarking(port: ReaderPort): Partial<ReaderPort> {
   };
 }
 
+/** As if every gap of several events were one fold. */
+function undercounting(port: ReaderPort): Partial<ReaderPort> {
+  return {
+    send(chunk) {
+      const text = Buffer.from(chunk).toString("latin1");
+      port.send(Buffer.from(text.replaceAll(/(?<head>event: gap\n.*"dropped":)\d+/g, "$<head>1"), "latin1"));
+    },
+  };
+}
+
 export const RELIEF_FAULTS: readonly DeliberateFault[] = [
   {
     name: "the rest of a fold begins an event too late",
-    install: folderThat(({ remainder }) => ({
-      remainder: (frame, seq) => remainder(frame, Math.min(seq + 1, frame.lastSeq - 1)),
+    install: folderThat((folder) => ({
+      remainder: (frame, seq) => folder.remainder(frame, Math.min(seq + 1, frame.lastSeq - 1)),
     })),
   },
   {
     name: "the rest of a fold begins an event too early",
-    install: folderThat(({ remainder }) => ({
-      remainder: (frame, seq) => (seq > frame.firstSeq ? remainder(frame, seq - 1) : frame.text),
+    install: folderThat((folder) => ({
+      remainder: (frame, seq) => (seq > frame.firstSeq ? folder.remainder(frame, seq - 1) : frame.text),
     })),
   },
   {
     name: "a fold loses what its last event appends",
-    install: folderThat(({ fold }) => ({
+    install: folderThat((folder) => ({
       fold(frames) {
         const last = lastOf(frames);
-        const folded = fold(frames.slice(0, -1));
+        const folded = folder.fold(frames.slice(0, -1));
         const end = lastOf(folded);
-        if (last === undefined || end?.steps === undefined) return fold(frames);
+        if (last === undefined || end?.steps === undefined) return folder.fold(frames);
         const text = end.text.replace(/^id: .*$/m, last.text.split("\n", 1).join(""));
         return [...folded.slice(0, -1), { ...end, text, lastSeq: last.lastSeq, steps: [...end.steps, 0] }];
       },
@@ -119,13 +129,13 @@ export const RELIEF_FAULTS: readonly DeliberateFault[] = [
   },
   {
     name: "a fold keeps the id of the event before its last",
-    install: folderThat(({ fold }) => ({ fold: (frames) => fold(frames).map(underEarlierId) })),
+    install: folderThat((folder) => ({ fold: (frames) => folder.fold(frames).map(underEarlierId) })),
   },
   {
     name: "a fold swallows an event that does more than append",
-    install: folderThat(({ fold }) => ({
+    install: folderThat((folder) => ({
       fold(frames) {
-        const folded = fold(frames);
+        const folded = folder.fold(frames);
         const at = folded.findIndex((frame, n) => frame.steps !== undefined && folded[n + 1]?.steps === undefined);
         const [one, other] = [folded[at], folded[at + 1]];
         if (one === undefined || other === undefined) return folded;
@@ -204,9 +214,15 @@ export const RELIEF_FAULTS: readonly DeliberateFault[] = [
   {
     name: "a snapshot counts its missing events as frames",
     install: () =>
-      replaceMethod(SnapshotFeed.prototype, "passGap", (_, original) => (gap, startSeq) =>
-        original({ ...(gap as object), dropped: 1 }, startSeq),
+      replaceMethod(
+        SnapshotFeed.prototype,
+        "passGap",
+        (_, original) => (gap, startSeq) => original({ ...(gap as object), dropped: 1 }, startSeq),
       ),
+  },
+  {
+    name: "a snapshot says a fold whole that has overtaken it",
+    install: () => replaceMethod(SnapshotFeed.prototype, "restOf", () => (frame) => frame),
   },
   {
     name: "evicted frames are counted, not what was folded into them",
@@ -216,6 +232,7 @@ export const RELIEF_FAULTS: readonly DeliberateFault[] = [
         return { ...eviction, events: eviction.segment.eventCount - eviction.segment.goneEvents };
       }),
   },
+  { name: "a gap counts frames, not what was folded into them", hooks: portThat(undercounting) },
   {
     name: "part of a fold gives way",
     install: () =>

@@ -113,7 +113,8 @@ export class Retention {
         this.replaceFrame(frame, segment, given);
       }
     }
-    if (nextSeq !== range.lastSeq + 1) fail("B2", `${nextSeq}..${range.lastSeq} are gone where others took their place`);
+    if (nextSeq !== range.lastSeq + 1)
+      fail("B2", `${nextSeq}..${range.lastSeq} are gone where others took their place`);
     return given;
   }
 
@@ -124,7 +125,8 @@ export class Retention {
       const known = this.frames.get(seq);
       const event = this.events.get(seq);
       if (known === undefined || event === undefined) fail("B2", `event ${seq} had gone, and is there again`);
-      if (event.priority !== segment.priority) fail("B4", `event ${seq} has become one of priority ${segment.priority}`);
+      if (event.priority !== segment.priority)
+        fail("B4", `event ${seq} has become one of priority ${segment.priority}`);
       before.add(known);
       if (known.isTrimmed && !isTrimmed) fail("B2", `event ${seq} was trimmed, and is not marked any more`);
     }
@@ -182,11 +184,13 @@ export class Retention {
     if (source === undefined) fail("B4", `event ${seq} was sent, and must have given way`);
     if (known.firstSeq !== known.lastSeq) {
       const { fold } = this.policy;
-      const fault = fold === undefined ? "nothing may be folded" : foldFault(fold, sources, { ...frame, data: frame.data ?? "" });
+      const fault =
+        fold === undefined ? "nothing may be folded" : foldFault(fold, sources, { ...frame, data: frame.data ?? "" });
       if (fault !== undefined) fail("B2", `${String(frame.id)} does not stand for ${seq}..${known.lastSeq}: ${fault}`);
       return;
     }
-    if (frame.isComment !== known.isTrimmed) fail("B2", `event ${seq} is ${known.isTrimmed ? "not " : ""}marked as trimmed`);
+    if (frame.isComment !== known.isTrimmed)
+      fail("B2", `event ${seq} is ${known.isTrimmed ? "not " : ""}marked as trimmed`);
     const data = known.isTrimmed ? trimmedData(source.data, this.policy.trimPaths) : source.data;
     if (data === undefined) fail("B2", `event ${seq} has nothing to trim`);
     if (frame.event !== source.event || frame.data !== data || frame.retry !== source.retry) {

@@ -22,6 +22,8 @@ const START_MS = Date.UTC(2026, 0, 1);
 const LONG_MS = 130_000;
 const TIMERS_PER_STEP = 50;
 const FILL_MAX_BATCHES = 20;
+const FILL_BATCH_BYTES = 5000;
+const SNAPSHOT_BYTES = 60_000;
 
 type Step =
   | "append"
@@ -167,7 +169,8 @@ export class Simulation {
       case "append":
         return isFed ? this.append(this.source.batch(random.magnitude(1, 30))) : this.wait(random.magnitude(1, 1000));
       case "burst":
-        for (let left = random.int(2, 6); left > 0 && this.isFed; left--) this.append(this.source.batch(random.magnitude(1, 60)));
+        for (let left = random.int(2, 6); left > 0 && this.isFed; left--)
+          this.append(this.source.batch(random.magnitude(1, 60)));
         return;
       case "overtake":
         return this.overtake();
@@ -241,26 +244,31 @@ export class Simulation {
   /** A snapshot is made while what it tells of becomes other events. */
   private overtake(): void {
     const { object, random } = this;
+    const { settings, hasControlEvents, relief } = object.blueprint;
     const reader = this.readers.find(({ connection }) => connection === undefined);
-    if (reader === undefined || !this.isFed || !object.blueprint.hasControlEvents) return;
+    if (reader === undefined || relief.fold === undefined || !hasControlEvents) return;
+    // Much more than the reader's port takes, and no pressure yet.
+    const eventBytes = Math.min(3000, Math.max(50, Math.ceil(SNAPSHOT_BYTES / (settings.bufferMaxEvents / 2))));
+    this.fill(0.7, eventBytes);
+    if (!this.isFed) return;
     reader.pace = "stalled";
+    this.context.trace(`${reader.name} (stalled) attaches for a snapshot, and much comes`);
     const isResumed = random.chance(0.5);
     const ask = { position: START_POSITION, isPositionExplicit: false, acceptGap: false, isResumed };
-    this.fill(0.7);
-    if (!this.isFed) return;
-    this.context.trace(`${reader.name} (stalled) attaches for a snapshot, and much comes`);
     reader.connection = attachReader(object, { ...ask, mode: "snapshot" });
-    this.fill(1);
+    this.fill(0.9, eventBytes);
     reader.pace = random.pick(["fast", "slow"]);
   }
 
-  /** Appends until so much of a limit is used up, or much has come. */
-  private fill(share: number): void {
-    const { bufferMaxEvents, bufferMaxBytes } = this.object.blueprint.settings;
+  /** Appends, a row at a time, until so much of a limit is used up, or much has come. */
+  private fill(share: number, eventBytes: number): void {
+    const { bufferMaxEvents, bufferMaxBytes, commitIntervalMs } = this.object.blueprint.settings;
     for (let left = FILL_MAX_BATCHES; left > 0 && this.isFed; left--) {
       const { frameCount, bytes } = this.object.model.retained;
-      if (frameCount >= bufferMaxEvents * share || bytes >= bufferMaxBytes * share) return;
-      this.append(this.source.batch(60));
+      const count = Math.min(Math.ceil(FILL_BATCH_BYTES / eventBytes), bufferMaxEvents * share - frameCount);
+      if (count < 1 || bytes >= bufferMaxBytes * share) return;
+      this.append(this.source.deltas(count, eventBytes));
+      this.wait(commitIntervalMs);
     }
   }
 

@@ -24,6 +24,8 @@ export class SnapshotCheck {
   private readonly retainedAtStart: ReadonlySet<number>;
   private readonly trimmedAtStart: ReadonlySet<number>;
   private readonly replacementsAtStart: number;
+  /** Its place lay within what became one event meanwhile: the rest of that stands by itself. */
+  isOvertaken = false;
   private nextSeq = 1;
   private missing = 0;
 
@@ -62,8 +64,9 @@ export class SnapshotCheck {
         continue;
       }
       const content = this.takeEntry(entry);
-      if (before !== undefined) this.requireFolded(before, content);
-      before = entry["trimmed"] === true ? undefined : content;
+      const isTrimmed = entry["trimmed"] === true;
+      if (before !== undefined && !isTrimmed && !this.isOvertaken) this.requireFolded(before, content);
+      before = isTrimmed ? undefined : content;
     }
     const lastSeq = this.nextSeq - 1;
     if (through !== model.idOf(lastSeq) || frame.id !== through || lastSeq < this.throughSeq) {
@@ -97,8 +100,11 @@ export class SnapshotCheck {
     this.nextSeq = lastSeq + 1;
     const sources = model.events.slice(firstSeq - 1, lastSeq);
     for (const { seq } of sources) this.requireHeld(seq);
-    const event = entry["event"] === undefined ? undefined : String(entry["event"]);
-    const content: Content = { event, data: String(entry["data"]), retry: undefined };
+    const { event, data } = entry;
+    if (typeof data !== "string" || (event !== undefined && typeof event !== "string")) {
+      fail("protocol", `${id} in a snapshot has no data, or a name that is no text`);
+    }
+    const content: Content = { event, data, retry: undefined };
     const isTrimmed = entry["trimmed"] === true;
     const [source] = sources;
     if (sources.length === 1 && source !== undefined) {

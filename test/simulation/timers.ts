@@ -21,9 +21,15 @@ export function tick(object: SimObject): void {
     for (const connection of object.attached) if (connection.reader === reader) object.awaitingToken.add(connection);
   }
   const nextAtMs = object.running.nextTickAtMs();
-  if (nextAtMs !== undefined && nextAtMs <= object.nowMs && !object.running.hasWorkLeft) fail("liveness", "a timer would go off again at once");
+  if (nextAtMs !== undefined && nextAtMs <= object.nowMs && !object.running.hasWorkLeft)
+    fail("liveness", "a timer would go off again at once");
   // What relief writes is what was written before.
-  if (storage.counts.writes > 0 && relief.turn.replacements === 0 && storage.counts.writeFailures === 0 && !model.isDurable) {
+  if (
+    storage.counts.writes > 0 &&
+    relief.turn.replacements === 0 &&
+    storage.counts.writeFailures === 0 &&
+    !model.isDurable
+  ) {
     fail("durability", "a commit left something unwritten");
   }
 }

@@ -85,7 +85,7 @@ const SCRIPTS = ["a", "é", "水", "🌊", "e\u0301"] as const;
 export class EventSourceModel {
   private serial = 0;
   private readonly mix: readonly Priority[];
-  private readonly deltas: DeltaSource;
+  private readonly deltaSource: DeltaSource;
 
   private readonly random: Random;
   private readonly blueprint: Blueprint;
@@ -102,7 +102,7 @@ export class EventSourceModel {
       [1],
     ];
     this.mix = random.pick(mixes);
-    this.deltas = new DeltaSource(random, blueprint.relief);
+    this.deltaSource = new DeltaSource(random, blueprint.relief);
   }
 
   /** As many events as one bite of the source may complete, and at times one large one more. */
@@ -111,7 +111,7 @@ export class EventSourceModel {
     let left = BATCH_MAX_BYTES;
     const wanted = this.random.int(1, maxEvents);
     while (drawn.length < wanted) {
-      const delta = this.deltas.next(Math.min(left, this.maxDataBytes()) - LINE_OVERHEAD_BYTES * 20);
+      const delta = this.deltaSource.next(Math.min(left, this.maxDataBytes()) - LINE_OVERHEAD_BYTES * 20);
       if (delta !== undefined) {
         left -= Buffer.byteLength(delta.source.data) + LINE_OVERHEAD_BYTES;
         drawn.push(delta);
@@ -133,6 +133,13 @@ export class EventSourceModel {
       left -= dataBytes + LINE_OVERHEAD_BYTES;
       drawn.push(this.event(dataBytes));
     }
+    return drawn;
+  }
+
+  /** Deltas of about so many bytes each. */
+  deltas(count: number, bytes: number): DrawnEvent[] {
+    const drawn: DrawnEvent[] = [];
+    while (drawn.length < count) drawn.push(this.deltaSource.long(Math.min(bytes, this.maxDataBytes())));
     return drawn;
   }
 

@@ -84,7 +84,7 @@ export class Tap implements ReaderPort {
   readonly abort = (): void => void (this.isOver = true);
 }
 
-export interface LifeOptions {
+interface LifeOptions {
   readonly settings: StreamSettings;
   readonly relief?: Partial<ReliefPolicy>;
 }

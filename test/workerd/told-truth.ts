@@ -7,7 +7,7 @@
  */
 import { createParser } from "eventsource-parser";
 
-export interface ToldGap {
+interface ToldGap {
   readonly from: number;
   readonly to: number;
   readonly reason: string;
@@ -24,7 +24,7 @@ export interface Told {
 }
 
 /** Text of each source event, by seq - 1. */
-export type SourceTexts = readonly string[];
+type SourceTexts = readonly string[];
 
 class Reduction {
   readonly received: number[] = [];
