@@ -114,6 +114,16 @@ export class PressureRelief {
     }
   }
 
+  /** Storage has refused a step's work: nothing of it is kept in memory. */
+  noteRefused(): void {
+    this.lastFolded = undefined;
+  }
+
+  /** Storage is back: what could not be put in its place meanwhile is looked at again. */
+  beginAnew(): void {
+    Object.assign(this.cursors, { folded: 0, trimmed: 0, compressed: 0 } satisfies Cursors);
+  }
+
   private get isPressedForBytes(): boolean {
     const { index, limits } = this.deps;
     return index.retainedBytes >= limits.maxBytes * PRESSURE_SHARE;

@@ -66,6 +66,17 @@ export function toSegment(facts: SegmentFacts, place: Pick<Segment, "isStored" |
   return { ...factsOf(facts), ...place, floorSeq: facts.firstSeq, goneEvents: 0, isEvicted: false };
 }
 
+/** A segment of events that have just come, and may take in more. */
+export function openSegment(piece: Piece, priority: Priority): Segment {
+  const { firstSeq, lastSeq, bytes } = piece;
+  const size = { byteSize: bytes.byteLength, wireBytes: bytes.byteLength };
+  const facts = { firstSeq, lastSeq, priority, eventCount: lastSeq - firstSeq + 1, ...size } as const;
+  return toSegment(
+    { ...facts, encoding: "plain", frameEnds: undefined },
+    { isStored: false, pieces: [piece], folds: undefined },
+  );
+}
+
 export interface BufferLimits {
   readonly maxEvents: number;
   readonly maxBytes: number;
@@ -169,6 +180,17 @@ export class SegmentIndex {
     replaceRun(this.ordered, olds, news);
     const [first] = news;
     if (first !== undefined) this.lanes[first.priority].replace(olds, news);
+  }
+
+  /** What follows the first hole from `seq` to `lastSeq`; `undefined` where there is none. */
+  firstAfterHole(seq: number, lastSeq: number): number | undefined {
+    for (let next = seq; next <= lastSeq;) {
+      const segment = this.from(next);
+      if (segment === undefined) return lastSeq + 1;
+      if (segment.floorSeq > next) return segment.floorSeq;
+      next = segment.lastSeq + 1;
+    }
+    return undefined;
   }
 
   /** Segments that are retained and not stored yet, oldest first. */

@@ -21,6 +21,7 @@ import { idInEpochs, locateInEpochs, type Located } from "./positions.ts";
 import { PressureRelief, type ReliefChange } from "./pressure-relief.ts";
 import {
   SegmentIndex,
+  openSegment,
   toSegment,
   type BufferLimits,
   type Eviction,
@@ -221,8 +222,11 @@ export class StreamBuffer {
     const { olds, news, rows } = change;
     const drop = olds.filter(({ isStored }) => isStored).map(({ firstSeq }) => firstSeq);
     if (drop.length > 0) {
-      if (this.isDegraded) return;
-      if (!this.tryCommit(rows, { drop, withRecord: false })) return this.noteRefusal(nowMs);
+      const isStored = !this.isDegraded && this.tryCommit(rows, { drop, withRecord: false });
+      if (!isStored) {
+        this.relief.noteRefused();
+        return this.isDegraded ? undefined : this.noteRefusal(nowMs);
+      }
       for (const segment of news) store(segment);
     }
     this.index.replace(olds, news);
@@ -242,13 +246,7 @@ export class StreamBuffer {
 
   /** What follows the first hole at `seq` or later; `undefined` where all from `seq` on is retained. */
   firstAfterHole(seq: number): number | undefined {
-    for (let next = seq; next <= this.lastSeq;) {
-      const segment = this.index.from(next);
-      if (segment === undefined) return this.lastSeq + 1;
-      if (segment.floorSeq > next) return segment.floorSeq;
-      next = segment.lastSeq + 1;
-    }
-    return undefined;
+    return this.index.firstAfterHole(seq, this.lastSeq);
   }
 
   /** The segment that holds a retained seq. */
@@ -311,11 +309,8 @@ export class StreamBuffer {
       open.priority === priority &&
       open.encoding === "plain" &&
       open.byteSize + size <= SEGMENT_MAX_BYTES;
-    if (canGrow) return this.index.grow(open, piece);
-    const { firstSeq, lastSeq } = piece;
-    const facts = { firstSeq, lastSeq, priority, eventCount: lastSeq - firstSeq + 1, byteSize: size, wireBytes: size };
-    const shape = { encoding: "plain", frameEnds: undefined } as const;
-    this.index.push(toSegment({ ...facts, ...shape }, { isStored: false, pieces: [piece], folds: undefined }));
+    if (canGrow) this.index.grow(open, piece);
+    else this.index.push(openSegment(piece, priority));
   }
 
   private enforce(): void {
@@ -386,6 +381,7 @@ export class StreamBuffer {
   private setDegraded(isDegraded: boolean): void {
     if (this.isDegraded === isDegraded) return;
     this.isDegraded = isDegraded;
+    if (!isDegraded) this.relief.beginAnew();
     this.deps.onDegraded(isDegraded);
   }
 }

@@ -18,7 +18,7 @@ import { fail } from "./violation.ts";
 
 /** What a turn looks at most before it evicts: it must not take long. */
 const LOOKED_MAX_STEPS = 16;
-const LOOKED_MAX_BYTES = 128 * 1024;
+const LOOKED_MAX_BYTES = 64 * 1024;
 const NORMAL = 1;
 const CRITICAL = 3;
 const NO_PROGRESS: ReliefProgress = { foldedThroughSeq: 0, trimmedThroughSeq: 0, lookedBytes: 0 };
