@@ -37,6 +37,8 @@ import { createWire } from "./stream/wire.ts";
 import { TickTimer } from "./tick-timer.ts";
 import { TokenIssuer, type StreamSecrets } from "./token-issuer.ts";
 
+const EXPIRED: SpillwayError = { code: "stream_expired" };
+const NOT_FOUND: SpillwayError = { code: "stream_not_found" };
 /** When to ask again for a stream that the archive did not give. */
 const ARCHIVE_RETRY_SEC = 5;
 
@@ -129,7 +131,7 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     if (running !== undefined) return this.attachStart(running, call, signal);
     // Told that it had come further, this caller would be given a second stream's events as more of
     // the first one's.
-    if (call.position.seq > 0) return errorAnswer({ code: "stream_expired" });
+    if (call.position.seq > 0) return errorAnswer(EXPIRED);
     if (call.respondAsync) return this.startAsync(call, body);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.starting = promise;
@@ -213,10 +215,8 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
       if (error !== undefined) return { ok: false, error };
     }
     const { session } = this;
-    if (session === undefined || isOfAnotherLife(session, ticket))
-      return { ok: false, error: { code: "stream_expired" } };
-    const isTheirs = isForTicket(session, ticket);
-    return isTheirs ? { ok: true, value: session } : { ok: false, error: { code: "stream_not_found" } };
+    if (session === undefined || isOfAnotherLife(session, ticket)) return { ok: false, error: EXPIRED };
+    return isForTicket(session, ticket) ? { ok: true, value: session } : { ok: false, error: NOT_FOUND };
   }
 
   /** Fetches the ticket's stream from the archive, if it lies there. */
@@ -231,7 +231,7 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     if (reading.kind === "absent" || this.session !== undefined || this.starting !== undefined) return undefined;
     const { record } = reading.stream;
     if (isOfAnotherLife(record, ticket)) return undefined;
-    if (!isForTicket(record, ticket)) return { code: "stream_not_found" };
+    if (!isForTicket(record, ticket)) return NOT_FOUND;
     try {
       this.session = StreamSession.bringBack(this.deps, reading.stream, Date.now());
     } catch (error) {
@@ -256,6 +256,8 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
     const token = session.isDegraded
       ? undefined
       : await this.tokens.issue(session, session.tokenPosition(request.position));
+    // While the token was signed, the stream's time may have come, and another life begun.
+    if (this.session !== session) return errorAnswer(EXPIRED);
     const wire = createWire(session.settings.readerBufferBytes);
     const verdict = session.attach({ ...request, token }, wire.port, Date.now());
     if (verdict.kind === "refused") return errorAnswer(verdict.error);
@@ -315,11 +317,8 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
 
   /** B8: readers hear of the end once it is durable. */
   private async tellEnd(session: StreamSession): Promise<void> {
-    try {
-      await this.ctx.storage.sync();
-    } catch {
-      // The outcome could not be kept; readers still get to hear it.
-    }
+    // Where the outcome could not be kept, readers still get to hear it.
+    await this.ctx.storage.sync().catch(() => undefined);
     this.afterTurn(() => session.announceEnd(Date.now()));
   }
 
@@ -362,6 +361,7 @@ export class RequestStream extends DurableObject<Env & StreamSecrets> {
   private async refreshToken(session: StreamSession, reader: Reader): Promise<void> {
     const position = session.delivery.positionOf(reader);
     const token = await this.tokens.issue(session, position);
+    if (this.session !== session) return;
     this.afterTurn(() => session.delivery.refreshToken(reader, position, token, Date.now()));
   }
 

@@ -17,5 +17,7 @@ const FoldPaths = z.strictObject({
   latest: z.array(JsonPathPattern).max(32).optional(),
 });
 
-export const FoldRule = z.union([z.enum(FOLD_PRESETS), FoldPaths]);
+export const FoldRule = z.union([z.enum(FOLD_PRESETS), FoldPaths], {
+  error: `${FOLD_PRESETS.join(", ")}, or {"paths": ["$.delta", …], "latest": [ … ]}`,
+});
 export type FoldRule = z.infer<typeof FoldRule>;

@@ -15,7 +15,7 @@ export const JsonPathPattern = z
   .regex(/^\$(\.[A-Za-z_][\w-]*|\[\d+\]|\[\*\])+$/, "a JSON path such as $.delta or $.choices[*].delta.content");
 
 /** Every element of an array; no member can be called so. */
-export const EVERY_ELEMENT = "*";
+const EVERY_ELEMENT = "*";
 
 /** `$.choices[*].delta` → ["choices", "*", "delta"]. The schemas above have checked the form. */
 export function pathSteps(path: string): (string | number)[] {

@@ -15,6 +15,9 @@ export const ROW_MAX_BYTES = 2_000_000;
 /** Events kept in memory while storage refuses writes: the only tail a resume can still get. */
 export const HOT_TAIL_MAX_BYTES = 64 * 1024;
 
+/** Longest name of an event. No API comes near; without a bound it would have to be held whole where data need not be. */
+export const EVENT_NAME_MAX_CHARS = 1024;
+
 /** Longest request URL, in characters. */
 export const URL_MAX_CHARS = 8 * 1024;
 /** All request headers together: names and values, in characters. */

@@ -21,6 +21,8 @@ export type StreamTelemetry =
       readonly trimmed_events: number;
       readonly resumes: number;
     }
+  /** Before there was a stream: the caller is over its budget. */
+  | { readonly event: "SseStartRefused"; readonly code: ErrorCode }
   | { readonly event: "SseResumeIssued"; readonly position: string }
   | { readonly event: "SseResumeAttempt"; readonly position: string }
   | { readonly event: "SseResumeSuccess"; readonly position: string; readonly replayed_events: number }

@@ -39,7 +39,11 @@ const Route = z.strictObject({
     .refine((path) => !isReservedPath(path), "may not stand where the service's own paths are")
     .optional(),
   control: z.boolean().default(true),
-  priority: z.union([z.array(PriorityRule).max(64), z.enum(FOLD_PRESETS)]).default([]),
+  priority: z
+    .union([z.array(PriorityRule).max(64), z.enum(FOLD_PRESETS)], {
+      error: `an array of rules {event?, path?, equals?, priority}, or ${FOLD_PRESETS.join(", ")}`,
+    })
+    .default([]),
   fold: FoldRule.optional(),
   trim: z.array(JsonPathPattern).max(64).default([]),
   sample: z.number().min(0).max(1).default(1),

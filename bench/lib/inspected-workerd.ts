@@ -2,17 +2,13 @@
  * A service whose isolate can be asked to collect its garbage and for what it then holds: the same
  * workerd and configuration as any other here, with V8's inspector open on loopback.
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
-import { join, resolve } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
+import { join } from "node:path";
 
-import type { Service } from "../../test/fixtures/workerd-service.ts";
+import { freePort } from "../../test/fixtures/lake-service.ts";
+import { comesUp, WORKERD, type Service } from "../../test/fixtures/workerd-service.ts";
 
-const WORKERD = resolve(import.meta.dirname, "../../node_modules/workerd/bin/workerd");
-const START_TIMEOUT_MS = 20_000;
-const POLL_MS = 25;
 const POKE_MS = 20;
 
 /** What the isolate holds after its garbage was collected. */
@@ -39,26 +35,24 @@ export async function restartInspected(service: Service, folder: string): Promis
   const inspectorPort = await freePort();
   const flags = ["serve", "--experimental", `--inspector-addr=127.0.0.1:${inspectorPort}`];
   const child = spawn(WORKERD, [...flags, join(folder, "workerd.capnp")], { stdio: "ignore" });
-  try {
-    await untilAnswering(`${service.origin}/health`, child);
-    return {
-      origin: service.origin,
-      pid: child.pid ?? 0,
-      collect: async () => {
-        // An isolate with nothing to do does not look after its inspector.
-        const poking = setInterval(() => void poke(service.origin), POKE_MS);
-        try {
-          return await collect(inspectorPort);
-        } finally {
-          clearInterval(poking);
-        }
-      },
-      endNow: () => void child.kill("SIGKILL"),
-    };
-  } catch (error) {
+  if (!(await comesUp(service.origin, child))) {
     child.kill("SIGKILL");
-    throw error;
+    throw new Error("workerd did not start with its inspector");
   }
+  return {
+    origin: service.origin,
+    pid: child.pid ?? 0,
+    collect: async () => {
+      // An isolate with nothing to do does not look after its inspector.
+      const poking = setInterval(() => void poke(service.origin), POKE_MS);
+      try {
+        return await collect(inspectorPort);
+      } finally {
+        clearInterval(poking);
+      }
+    },
+    endNow: () => void child.kill("SIGKILL"),
+  };
 }
 
 /** The first collection leaves what finalizers let go; a third finds nothing more. */
@@ -135,26 +129,4 @@ async function poke(origin: string): Promise<void> {
     (response) => response.arrayBuffer(),
     () => undefined,
   );
-}
-
-async function untilAnswering(url: string, child: ChildProcess): Promise<void> {
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
-  while (Date.now() < deadlineMs && child.exitCode === null) {
-    const isUp = await fetch(url).then(
-      () => true,
-      // Not yet.
-      () => false,
-    );
-    if (isUp) return;
-    await wait(POLL_MS);
-  }
-  throw new Error("workerd did not start with its inspector");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
 }

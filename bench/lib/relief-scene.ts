@@ -4,11 +4,12 @@
  */
 import type { SqlPort } from "../../durable-objects/sql-storage.ts";
 import { createClassifier } from "../../durable-objects/stream/classify.ts";
-import type { ReliefChange } from "../../durable-objects/stream/pressure-relief.ts";
+import type { ReliefChange } from "../../durable-objects/stream/relief-change.ts";
 import { StreamBuffer } from "../../durable-objects/stream/stream-buffer.ts";
-import { nothingGiven, StreamStore, type StreamRecord } from "../../durable-objects/stream/stream-store.ts";
-import { NO_RELIEF, type ReliefPolicy } from "../../protocol/relief.ts";
+import { StreamStore } from "../../durable-objects/stream/stream-store.ts";
+import type { ReliefPolicy } from "../../protocol/relief.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
+import { streamRecord } from "../../test/fixtures/stream-record.ts";
 import { chatData, recordData } from "./chat-script.ts";
 
 export const RELIEF_KINDS = ["fold", "trim", "compress", "none"] as const;
@@ -59,7 +60,7 @@ export class ReliefScene {
     this.buffer = new StreamBuffer(
       {
         store: new StreamStore(port),
-        record: recordOf(maxEvents, POLICIES[kind]),
+        record: streamRecord({ maxEvents, maxBytes: MAX_BYTES, relief: POLICIES[kind] }),
         classify: createClassifier([]),
         onTrim: () => undefined,
         onRelief: (change) => this.changes.push(change),
@@ -108,43 +109,4 @@ export class ReliefScene {
       trimmedEvents: this.buffer.trimmedEvents,
     };
   }
-}
-
-/** The defaults, but for what presses and how it gives way. */
-function recordOf(maxEvents: number, relief: Partial<ReliefPolicy>): StreamRecord {
-  return {
-    identity: { requestId: "bench", route: "b", tenant: "", correlationId: undefined, fingerprint: undefined },
-    settings: {
-      bufferMaxEvents: maxEvents,
-      bufferMaxBytes: MAX_BYTES,
-      eventMaxBytes: 1_048_576,
-      commitIntervalMs: 1000,
-      stateTtlMs: 900_000,
-      snapshotTtlMs: 900_000,
-      resumeTtlMs: 900_000,
-      heartbeatMs: 15_000,
-      retryMs: 1500,
-      maxReaders: 20,
-      readerLimitPolicy: "evict-oldest",
-      readerStallMs: 60_000,
-      readerMaxAgeMs: 600_000,
-      cleanupIntervalMs: 30_000,
-      readerBufferBytes: 65_536,
-      archives: false,
-    },
-    hasControlEvents: true,
-    priorityRules: [],
-    relief: { ...NO_RELIEF, ...relief },
-    state: "streaming",
-    endReason: undefined,
-    epochs: [{ epoch: 1, firstSeq: 1 }],
-    durableSeq: 0,
-    startedAtMs: 0,
-    endedAtMs: undefined,
-    resumes: 0,
-    recoveredEvents: 0,
-    given: nothingGiven(),
-    broughtBackAtMs: undefined,
-    isArchived: false,
-  };
 }

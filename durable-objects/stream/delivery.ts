@@ -377,6 +377,7 @@ export class Delivery {
     if (reader.isGone) return;
     reader.isGone = true;
     this.readers.remove(reader);
+    this.recovery.noteLeft(reader);
     if (reader.liveSinceMs !== undefined) {
       const duration_ms = nowMs - reader.liveSinceMs;
       this.deps.emit({ event: "SseResumeLiveEnd", state: this.deps.record.state, duration_ms });

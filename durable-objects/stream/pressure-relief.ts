@@ -3,16 +3,27 @@
  * each time the oldest first, a bounded step at a time.
  *
  * Decides and transforms; what a step makes is put in place by stream-buffer.ts. A step reads at most
- * {@link STEP_MAX_BYTES} that no step of its kind has looked at before, and as much again at most of what
- * was folded already: so the work is in proportion to what comes in, and never long at a time. It is
- * bounded by bytes because clocks stand still during a turn on the platform.
+ * {@link STEP_MAX_BYTES} that no step of its kind has looked at before (or one event of up to
+ * {@link TRIM_MAX_BYTES}), and of earlier folds what is not much larger than what joins them: so the work is in
+ * proportion to what comes in, and never long at a time. It is bounded by bytes because clocks stand still during
+ * a turn on the platform.
  */
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import { PRESSURE_SHARE, type ReliefPolicy } from "../../protocol/relief.ts";
 import type { Folder, StoredFrame } from "./fold/folding.ts";
-import { trimPayload } from "./fold/payload-trim.ts";
-import { factsOf, toSegment, type BufferLimits, type Segment, type SegmentIndex } from "./segment-index.ts";
-import { deflateRow, isDeflated, packFrames } from "./segment-payload.ts";
+import { createTrimmer, type Trimmer } from "./fold/payload-trim.ts";
+import {
+  sizeOf,
+  changeOf,
+  storedBytesOf,
+  eventsOf,
+  lastSeqOf,
+  packAll,
+  restored,
+  type ReliefChange,
+} from "./relief-change.ts";
+import { factsOf, type BufferLimits, type Segment, type SegmentIndex } from "./segment-index.ts";
+import { deflateRow, isDeflated } from "./segment-payload.ts";
 import type { SegmentReading } from "./segment-reading.ts";
 import { rowOf, type SegmentRow } from "./stream-store.ts";
 
@@ -25,27 +36,16 @@ const DEFLATE_COST = 2;
 const MIN_BATCH_SHARE = 1 / 16;
 /** A fold fuller than this is not taken up again. */
 const FULL_FOLD_BYTES = SEGMENT_MAX_BYTES * 0.75;
+/** How much larger a fold may be than what joins it: they double about, so that all of them are few … */
+const JOIN_FACTOR = 2;
+/** … and fewer still where the next thing to give way would be events. */
+const URGENT_JOIN_FACTOR = 16;
 /** Rewriting rows to save fewer events than this share costs more than it gives. */
 const MIN_SAVED_SHARE = 1 / 8;
 /** A larger event takes too long to look through in one turn. */
 const TRIM_MAX_BYTES = 256 * 1024;
 const NORMAL = 1;
 const CRITICAL = 3;
-
-/** One step's result: segments to be put in the place of others, and what is to be told. */
-export interface ReliefChange {
-  readonly kind: "folded" | "trimmed" | "compressed";
-  readonly olds: readonly Segment[];
-  readonly news: readonly Segment[];
-  /** The rows of `news`. */
-  readonly rows: readonly SegmentRow[];
-  /** Events that were folded into others, or trimmed; segments that were compressed. */
-  readonly count: number;
-  /** Source events that were looked at, and the last of them. */
-  readonly events: number;
-  readonly seq: number;
-  readonly savedBytes: number;
-}
 
 export interface ReliefDeps {
   readonly index: SegmentIndex;
@@ -66,13 +66,16 @@ export class PressureRelief {
   private readonly cursors: Cursors = { folded: 0, trimmed: 0, compressed: 0 };
   /** Bytes that steps have read, ever: what a turn's work is measured by. */
   lookedBytes = 0;
-  /** The newest fold: what comes next may still join it. */
-  private lastFolded: Segment | undefined;
+
+  private readonly trim: Trimmer | undefined;
 
   private readonly deps: ReliefDeps;
 
   constructor(deps: ReliefDeps) {
     this.deps = deps;
+
+    const { trimPaths } = deps.policy;
+    this.trim = trimPaths.length === 0 ? undefined : createTrimmer(trimPaths);
   }
 
   /** Whether either limit is three quarters used up. */
@@ -107,16 +110,14 @@ export class PressureRelief {
       const group = this.collect("folded", isFoldable);
       if (group === undefined) return undefined;
       if (!isUrgent && this.isStillGathering(group)) return undefined;
+      const lookedThroughSeq = this.cursors.folded;
       this.cursors.folded = lastSeqOf(group);
-      const olds = this.withTail(group);
+      if (this.hasNothingNewToFold(group, lookedThroughSeq, folder)) return "looked";
+      const joinFactor = isUrgent ? URGENT_JOIN_FACTOR : JOIN_FACTOR;
       // A lone event has nothing to fold with: passing over it reads nothing, and is no step.
-      if (eventsOf(olds) > 1) return this.fold(olds, folder) ?? "looked";
+      const hasCompany = eventsOf(group) > 1 || this.foldBefore(group, sizeOf(group) * joinFactor) !== undefined;
+      if (hasCompany) return this.fold(group, folder, joinFactor) ?? "looked";
     }
-  }
-
-  /** Storage has refused a step's work: nothing of it is kept in memory. */
-  noteRefused(): void {
-    this.lastFolded = undefined;
   }
 
   /** Storage is back: what could not be put in its place meanwhile is looked at again. */
@@ -129,21 +130,59 @@ export class PressureRelief {
     return index.retainedBytes >= limits.maxBytes * PRESSURE_SHARE;
   }
 
-  private fold(olds: readonly Segment[], folder: Folder): ReliefChange | undefined {
-    this.lastFolded = undefined;
-    const frames = this.framesOf(olds);
-    if (frames === undefined) return undefined;
-    const folded = folder.fold(frames);
-    const saved = frames.length - folded.length;
-    if (saved === 0 || saved < frames.length * MIN_SAVED_SHARE) return undefined;
-    const news = packAll(folded, olds[0]?.priority ?? NORMAL);
-    this.lastFolded = news.at(-1);
-    return changeOf("folded", { olds, news, rows: news.map(rowOf), count: saved });
+  /**
+   * Folds a group, and what comes of it with the folds before it, as long as those are not much larger than what
+   * joins them: like a binary counter, so that folds stay few, however small the groups, and work in proportion.
+   */
+  private fold(group: readonly Segment[], folder: Folder, joinFactor: number): ReliefChange | undefined {
+    let olds = group;
+    let folded = this.framesOf(group);
+    if (folded === undefined) return undefined;
+    folded = folder.fold(folded);
+    for (;;) {
+      const before = this.foldBefore(olds, Math.max(sizeOf(group), joinFactor * storedBytesOf(folded)));
+      const earlier = before === undefined ? undefined : this.framesOf([before]);
+      if (before === undefined || earlier === undefined) break;
+      const together = folder.fold([...earlier, ...folded]);
+      if (together.length === earlier.length + folded.length) break;
+      olds = [before, ...olds];
+      folded = together;
+    }
+    const events = eventsOf(olds);
+    const saved = events - folded.length;
+    if (saved === 0 || saved < events * MIN_SAVED_SHARE) return undefined;
+    const news = packAll(folded, group[0]?.priority ?? NORMAL);
+    // Of events that append next to nothing, steps can take more than frames did.
+    if (sizeOf(news) >= sizeOf(olds)) return undefined;
+    // What was folded before has been counted then.
+    return changeOf("folded", { olds, news, rows: news.map(rowOf), count: saved, lookedAt: group });
+  }
+
+  /**
+   * Whether what has joined the open segment since it was last looked at folds with nothing: the rest of it need not
+   * be read again for that.
+   */
+  private hasNothingNewToFold(group: readonly Segment[], lookedThroughSeq: number, folder: Folder): boolean {
+    const [open] = group;
+    if (open === undefined || group.length > 1 || open.firstSeq > lookedThroughSeq) return false;
+    const fresh = this.deps.reading.freshFrames(open, lookedThroughSeq);
+    if (fresh === undefined) return false;
+    this.lookedBytes += storedBytesOf(fresh);
+    return folder.fold(fresh).length === fresh.length;
+  }
+
+  /** The fold right before these, where it is not full and no larger than `maxBytes`. */
+  private foldBefore([first]: readonly Segment[], maxBytes: number): Segment | undefined {
+    if (first === undefined) return undefined;
+    const before = this.deps.index.from(first.firstSeq - 1);
+    const isFold = before?.frameEnds !== undefined && before.lastSeq === first.firstSeq - 1;
+    const joins = isFold && before.priority === first.priority;
+    return joins && before.byteSize <= Math.min(FULL_FOLD_BYTES, maxBytes) ? before : undefined;
   }
 
   private nextTrim(): ReliefChange | "looked" | undefined {
-    const { trimPaths } = this.deps.policy;
-    if (trimPaths.length === 0) return undefined;
+    const { trim } = this;
+    if (trim === undefined) return undefined;
     const olds = this.collect("trimmed", isTrimmable);
     if (olds === undefined) return undefined;
     this.cursors.trimmed = lastSeqOf(olds);
@@ -152,7 +191,7 @@ export class PressureRelief {
     let count = 0;
     const trimmed = frames.map((frame): StoredFrame => {
       // Folds were made of what fits a reader's deltas: nothing verbose is in them.
-      const text = frame.steps === undefined ? trimPayload(frame.text, trimPaths) : undefined;
+      const text = frame.steps === undefined ? trim(frame.text) : undefined;
       if (text === undefined) return frame;
       count++;
       return { ...frame, text };
@@ -224,22 +263,7 @@ export class PressureRelief {
     const { index, limits } = this.deps;
     if (group.at(-1) !== index.newest()) return false;
     const isFew = eventsOf(group) < Math.max(2, limits.maxEvents * MIN_BATCH_SHARE);
-    return isFew && bytesOf(group) < Math.min(SEGMENT_MAX_BYTES, limits.maxBytes * MIN_BATCH_SHARE);
-  }
-
-  /** With the fold before it, where that is not large beside the group. */
-  private withTail(group: readonly Segment[]): readonly Segment[] {
-    const { lastFolded: tail } = this;
-    const [first] = group;
-    const joins =
-      tail !== undefined &&
-      first !== undefined &&
-      // Storage may have refused it its place.
-      this.deps.index.from(tail.firstSeq) === tail &&
-      tail.priority === first.priority &&
-      tail.lastSeq + 1 === first.firstSeq &&
-      tail.wireBytes <= Math.min(FULL_FOLD_BYTES, bytesOf(group));
-    return joins ? [tail, ...group] : group;
+    return isFew && sizeOf(group) < Math.min(SEGMENT_MAX_BYTES, limits.maxBytes * MIN_BATCH_SHARE);
   }
 
   private framesOf(segments: readonly Segment[]): StoredFrame[] | undefined {
@@ -248,7 +272,7 @@ export class PressureRelief {
       const found = this.deps.reading.frames(segment);
       // Lost by storage just now: the buffer has noted it.
       if (found === undefined) return undefined;
-      this.lookedBytes += segment.wireBytes;
+      this.lookedBytes += Math.max(segment.byteSize, segment.wireBytes);
       for (const frame of found) frames.push(frame);
     }
     return frames;
@@ -272,64 +296,4 @@ function isTrimmable(segment: Segment): boolean {
 /** Larger ones hold a single event, which readers are sent slice by slice. */
 function isCompressible(segment: Segment): boolean {
   return segment.isStored && segment.wireBytes <= SEGMENT_MAX_BYTES && !isDeflated(segment.encoding);
-}
-
-function packAll(frames: readonly StoredFrame[], priority: Segment["priority"]): Segment[] {
-  const news: Segment[] = [];
-  let run: StoredFrame[] = [];
-  let bytes = 0;
-  const close = () => {
-    const segment = packFrames(run, priority);
-    if (segment !== undefined) news.push(segment);
-    run = [];
-    bytes = 0;
-  };
-  for (const frame of frames) {
-    const size = byteLength(frame.text);
-    if (bytes + size > SEGMENT_MAX_BYTES) close();
-    run.push(frame);
-    bytes += size;
-  }
-  close();
-  return news;
-}
-
-function restored(row: SegmentRow, old: Segment | undefined): Segment {
-  const segment = toSegment(row, { isStored: true, pieces: [], folds: undefined });
-  if (old !== undefined) {
-    segment.floorSeq = old.floorSeq;
-    segment.goneEvents = old.goneEvents;
-  }
-  return segment;
-}
-
-function changeOf(
-  kind: ReliefChange["kind"],
-  change: Pick<ReliefChange, "olds" | "news" | "rows" | "count">,
-): ReliefChange {
-  const { olds, news } = change;
-  const events = olds.reduce((sum, { lastSeq, floorSeq }) => sum + lastSeq - floorSeq + 1, 0);
-  return { kind, ...change, events, seq: lastSeqOf(olds), savedBytes: sizeOf(olds) - sizeOf(news) };
-}
-
-function lastSeqOf(segments: readonly Segment[]): number {
-  return segments.at(-1)?.lastSeq ?? 0;
-}
-
-function eventsOf(segments: readonly Segment[]): number {
-  return segments.reduce((sum, { eventCount, goneEvents }) => sum + eventCount - goneEvents, 0);
-}
-
-function sizeOf(segments: readonly Segment[]): number {
-  return segments.reduce((sum, { byteSize }) => sum + byteSize, 0);
-}
-
-function bytesOf(segments: readonly Segment[]): number {
-  return segments.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
-}
-
-const textEncoder = new TextEncoder();
-
-function byteLength(text: string): number {
-  return textEncoder.encode(text).byteLength;
 }

@@ -34,21 +34,32 @@ export class RecoveryNotes {
     emit({ event: "SsePartialRecovery", kind: "rewind", position: at, missing_events });
   }
 
-  noteSnapshot(reader: Reader, { entries, missingEvents: missing_events }: SnapshotFeed): void {
+  noteSnapshot(reader: Reader, { entries, missingEvents: missing_events, missingOfReplay }: SnapshotFeed): void {
     const { record, emit } = this.deps;
     const position = this.positionOf(reader);
-    record.recoveredEvents -= missing_events;
+    record.recoveredEvents -= missingOfReplay;
     emit({ event: "SseSnapshotCreated", position, entries, bytes: reader.sentBytes, missing_events });
   }
 
   noteGap(reader: Reader, missingEvents: number): void {
     const { record, emit } = this.deps;
-    if (reader.isResumed && reader.nextSeq - 1 <= reader.replayThroughSeq) record.recoveredEvents -= missingEvents;
+    const { isResumed, nextSeq, replayThroughSeq } = reader;
+    if (isResumed) record.recoveredEvents -= countThrough(replayThroughSeq, nextSeq - missingEvents, nextSeq - 1);
     const position = this.positionOf(reader);
     emit({ event: "SsePartialRecovery", kind: "gap", position, missing_events: missingEvents });
+  }
+
+  /** It has gone, perhaps before it had all that was counted when it came. */
+  noteLeft({ isResumed, nextSeq, replayThroughSeq }: Reader): void {
+    if (isResumed) this.deps.record.recoveredEvents -= countThrough(replayThroughSeq, nextSeq, replayThroughSeq);
   }
 
   private positionOf(reader: Reader): string {
     return formatEventId(this.deps.buffer.idOf(reader.nextSeq - 1));
   }
+}
+
+/** How many of the seqs from `firstSeq` to `lastSeq` are `throughSeq` or earlier. */
+function countThrough(throughSeq: number, firstSeq: number, lastSeq: number): number {
+  return Math.max(0, Math.min(lastSeq, throughSeq) - firstSeq + 1);
 }

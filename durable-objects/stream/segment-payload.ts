@@ -8,6 +8,7 @@ import { deflateSync, inflateSync } from "fflate";
 
 import { splitFrames } from "../../protocol/sse-frame.ts";
 import type { FoldSteps, StoredFrame } from "./fold/folding.ts";
+import { readSteps, writeSteps } from "./fold/steps-text.ts";
 import type { Segment, SegmentEncoding, SegmentFacts } from "./segment-index.ts";
 import { factsOf, toSegment } from "./segment-index.ts";
 import type { SegmentRow } from "./stream-store.ts";
@@ -15,8 +16,8 @@ import type { SegmentRow } from "./stream-store.ts";
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder();
 
-/** A fold within a segment: its first and last seq, and the steps of its events. */
-type StoredFold = readonly [firstSeq: number, lastSeq: number, steps: FoldSteps];
+/** A fold within a segment: its first and last seq, and the steps of its events as text. */
+type StoredFold = readonly [firstSeq: number, lastSeq: number, width: number, steps: string];
 
 export function isDeflated(encoding: SegmentEncoding): boolean {
   return encoding === "deflate" || encoding === "folded+deflate";
@@ -28,7 +29,7 @@ export function inflate(payload: Uint8Array): Uint8Array {
 
 /** The frames of a segment that have not given way. */
 export function framesOf(segment: Segment, bytes: Uint8Array, folds: string | undefined): StoredFrame[] {
-  const stepsByFirstSeq = new Map(readFolds(folds).map(([firstSeq, , steps]) => [firstSeq, steps]));
+  const stepsByFirstSeq = readFolds(folds);
   let nextSeq = segment.firstSeq;
   const frames = splitFrames(textDecoder.decode(bytes)).map((text, at): StoredFrame => {
     const firstSeq = nextSeq;
@@ -82,13 +83,17 @@ export function deflateRow(row: SegmentRow, level: DeflateLevel): SegmentRow | u
 }
 
 function writeFolds(frames: readonly StoredFrame[]): string | undefined {
-  const folds = frames.flatMap(({ firstSeq, lastSeq, steps }): StoredFold[] =>
-    steps === undefined ? [] : [[firstSeq, lastSeq, steps]],
-  );
+  const folds = frames.flatMap(({ firstSeq, lastSeq, steps }): StoredFold[] => {
+    if (steps === undefined) return [];
+    const { width, text } = writeSteps(steps);
+    return [[firstSeq, lastSeq, width, text]];
+  });
   return folds.length === 0 ? undefined : JSON.stringify(folds);
 }
 
-function readFolds(folds: string | undefined): readonly StoredFold[] {
+/** Steps by the first seq of their fold. */
+function readFolds(folds: string | undefined): ReadonlyMap<number, FoldSteps> {
   // Written by writeFolds.
-  return folds === undefined ? [] : (JSON.parse(folds) as StoredFold[]);
+  const stored = folds === undefined ? [] : (JSON.parse(folds) as StoredFold[]);
+  return new Map(stored.map(([firstSeq, , width, text]) => [firstSeq, readSteps({ width, text })]));
 }

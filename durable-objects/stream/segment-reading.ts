@@ -5,13 +5,14 @@
  * B2: a reader inside a fold gets the rest of it, and nothing it has already.
  */
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
-import { skipFramesThrough } from "../../protocol/sse-frame.ts";
+import { skipFramesThrough, splitFrames } from "../../protocol/sse-frame.ts";
 import type { Folder, StoredFrame } from "./fold/folding.ts";
 import type { Segment } from "./segment-index.ts";
 import { framesOf, inflate, isDeflated } from "./segment-payload.ts";
 import type { StreamStore } from "./stream-store.ts";
 
 const textEncoder = new TextEncoder();
+const textDecoder = new TextDecoder();
 
 export interface ReadingDeps {
   readonly store: StreamStore;
@@ -67,6 +68,20 @@ export class SegmentReading {
   frames(segment: Segment): StoredFrame[] | undefined {
     const payload = this.payload(segment);
     return payload === undefined ? undefined : framesOf(segment, payload.bytes, payload.folds);
+  }
+
+  /** The frames of an unstored plain segment from `seq` on; `undefined` where they cannot be had by themselves. */
+  freshFrames(segment: Segment, seq: number): StoredFrame[] | undefined {
+    if (segment.isStored || segment.frameEnds !== undefined) return undefined;
+    return segment.pieces
+      .filter(({ lastSeq }) => lastSeq >= seq)
+      .flatMap(({ firstSeq, bytes }) =>
+        splitFrames(textDecoder.decode(bytes)).map((text, at) => ({
+          firstSeq: firstSeq + at,
+          lastSeq: firstSeq + at,
+          text,
+        })),
+      );
   }
 
   payload(segment: Segment): Payload | undefined {

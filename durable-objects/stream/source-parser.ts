@@ -8,6 +8,7 @@
  */
 import { createParser } from "eventsource-parser";
 
+import { EVENT_NAME_MAX_CHARS } from "../../protocol/limits.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 
 /** Longest id and epoch, field names and line ends around an event's own text. */
@@ -77,7 +78,8 @@ export class SourceParser {
 
   private take(event: SourceEvent): void {
     if (this.isOverflown) return;
-    if (isLargerThan(event, this.eventMaxBytes)) {
+    const isNameTooLong = (event.event?.length ?? 0) > EVENT_NAME_MAX_CHARS;
+    if (isNameTooLong || isLargerThan(event, this.eventMaxBytes)) {
       this.isOverflown = true;
       return;
     }

@@ -18,7 +18,8 @@ import type { Classify } from "./classify.ts";
 import { createFolder, type Folder } from "./fold/folding.ts";
 import { frameEvents } from "./framing.ts";
 import { idInEpochs, locateInEpochs, type Located } from "./positions.ts";
-import { PressureRelief, type ReliefChange } from "./pressure-relief.ts";
+import { PressureRelief } from "./pressure-relief.ts";
+import type { ReliefChange } from "./relief-change.ts";
 import {
   SegmentIndex,
   openSegment,
@@ -99,7 +100,7 @@ export class StreamBuffer {
     for (const facts of stored ?? []) index.push(toSegment(facts, { isStored: true, pieces: [], folds: undefined }));
     this.lastSeq = Math.max(deps.record.durableSeq, stored?.at(-1)?.lastSeq ?? 0);
     this.trimmedEvents = this.lastSeq - countSourceEvents(stored ?? []);
-    // What had given way within a segment does so again: rows do not show it, and it has been told.
+    // Rows do not show what of a segment had given way: as much gives way again. It has been told.
     for (const eviction of index.enforce(limits)) this.giveUp(eviction);
   }
 
@@ -222,11 +223,8 @@ export class StreamBuffer {
     const { olds, news, rows } = change;
     const drop = olds.filter(({ isStored }) => isStored).map(({ firstSeq }) => firstSeq);
     if (drop.length > 0) {
-      const isStored = !this.isDegraded && this.tryCommit(rows, { drop, withRecord: false });
-      if (!isStored) {
-        this.relief.noteRefused();
-        return this.isDegraded ? undefined : this.noteRefusal(nowMs);
-      }
+      if (this.isDegraded) return;
+      if (!this.tryCommit(rows, { drop, withRecord: false })) return this.noteRefusal(nowMs);
       for (const segment of news) store(segment);
     }
     this.index.replace(olds, news);
@@ -283,9 +281,9 @@ export class StreamBuffer {
     }
   }
 
-  /** Under pressure only a share of the low-priority events is kept. */
+  /** Under pressure, and with no relief left to do, only a share of the low-priority events is kept. */
   private keeps(priority: Priority): boolean {
-    return priority !== LOW || !this.relief.isPressed || this.sampling.keepsNext();
+    return priority !== LOW || this.mayRelieve || !this.relief.isPressed || this.sampling.keepsNext();
   }
 
   private noteSampledOut(piece: Piece): void {

@@ -5,7 +5,7 @@ import { formatEventId } from "../../protocol/event-id.ts";
 import { PRIORITIES } from "../../protocol/priority.ts";
 import type { StreamIdentity, StreamStatus } from "../../protocol/stream-call.ts";
 import type { GatheredTelemetry, TelemetrySubject } from "../../protocol/telemetry.ts";
-import type { ReliefChange } from "./pressure-relief.ts";
+import type { ReliefChange } from "./relief-change.ts";
 import type { StreamBuffer, Trim } from "./stream-buffer.ts";
 import type { StreamRecord } from "./stream-store.ts";
 

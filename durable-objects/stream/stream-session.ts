@@ -22,7 +22,7 @@ import type { ArchivedStream } from "./archive-file.ts";
 import { Archiving } from "./archiving.ts";
 import { Delivery, type AttachVerdict } from "./delivery.ts";
 import type { ReaderPort } from "./reader.ts";
-import type { ReliefChange } from "./pressure-relief.ts";
+import type { ReliefChange } from "./relief-change.ts";
 import type { SegmentFacts } from "./segment-index.ts";
 import { isFinished, nextState, type StreamMove } from "./state-machine.ts";
 import { StreamBuffer } from "./stream-buffer.ts";

@@ -88,7 +88,8 @@ const PUT_SEGMENT = `INSERT INTO segment
   (first_seq, last_seq, priority, event_count, byte_size, wire_bytes, encoding, frame_ends, folds, payload)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const OVERWRITE_SEGMENT = `UPDATE segment SET first_seq = ?, last_seq = ?, priority = ?, event_count = ?, byte_size = ?,
-  wire_bytes = ?, encoding = ?, frame_ends = ?, folds = ?, payload = ? WHERE first_seq = ?`;
+  wire_bytes = ?, encoding = ?, frame_ends = ?, folds = ?, payload = ? WHERE first_seq = ?
+  RETURNING 1 AS written`;
 const DROP_SEGMENT = "DELETE FROM segment WHERE first_seq = ?";
 const GET_PAYLOAD = "SELECT payload FROM segment WHERE first_seq = ?";
 const GET_FOLDS = "SELECT folds FROM segment WHERE first_seq = ?";
@@ -139,12 +140,11 @@ export class StreamStore {
     const free = new Set(change.drop);
     this.sql.transaction(() => {
       // Rows are what a stream costs: one that is written over is billed once, deleted and inserted twice.
-      const rest = change.write.filter((row) => !free.delete(row.firstSeq) || this.writeOver(row.firstSeq, row));
+      const rest = change.write.filter((row) => !free.delete(row.firstSeq) || !this.writeOver(row.firstSeq, row));
       const places = free.values();
       for (const row of rest) {
         const { value: place } = places.next();
-        if (place === undefined) this.sql.exec(PUT_SEGMENT, ...columnsOf(row));
-        else this.writeOver(place, row);
+        if (place === undefined || !this.writeOver(place, row)) this.sql.exec(PUT_SEGMENT, ...columnsOf(row));
       }
       for (const firstSeq of places) this.sql.exec(DROP_SEGMENT, firstSeq);
       if (change.record !== undefined) this.putRecord(change.record);
@@ -170,10 +170,9 @@ export class StreamStore {
     this.sql.exec(PUT_RECORD, LAYOUT_VERSION, record.state, JSON.stringify(record));
   }
 
-  /** @returns false, for a row that is written now */
-  private writeOver(firstSeq: number, row: SegmentRow): false {
-    this.sql.exec(OVERWRITE_SEGMENT, ...columnsOf(row), firstSeq);
-    return false;
+  /** @returns whether there was a row to write over: storage may have lost it */
+  private writeOver(firstSeq: number, row: SegmentRow): boolean {
+    return this.sql.exec(OVERWRITE_SEGMENT, ...columnsOf(row), firstSeq).toArray().length > 0;
   }
 
   private upgrade(record: StreamRecord): void {

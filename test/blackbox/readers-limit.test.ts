@@ -3,63 +3,23 @@
  */
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { connect, type Socket } from "node:net";
 
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 
-import { endService } from "../fixtures/end-service.ts";
 import { follow, sendSteadily } from "../fixtures/following.ts";
 import { liveSource, numbers } from "../fixtures/live-source.ts";
 import { untilLogged } from "../fixtures/log-lines.ts";
-import { readStream, resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
+import { resumeStream } from "../fixtures/sse-reading.ts";
+import { resumeOnSocket, serveToldAndPlain, startLive } from "../fixtures/told-and-plain.ts";
 import { readWire } from "../fixtures/wire-reading.ts";
-import { startUpstream, type Upstream } from "../fixtures/upstream.ts";
-import { startService, type Service } from "../fixtures/workerd-service.ts";
 
 const RETRY_MS = 50;
 const NEVER_SEC = 3600;
 
-let upstream: Upstream;
-
-beforeAll(async () => {
-  upstream = await startUpstream();
-});
-
-afterAll(() => upstream.stop());
-
-async function serve(vars: Readonly<Record<string, unknown>>): Promise<Service> {
-  const common = { upstream: upstream.origin, method: "GET", allowGet: true };
-  const service = await startService({
-    vars: {
-      ROUTES: [
-        { ...common, name: "told" },
-        { ...common, name: "plain", control: false },
-      ],
-      SSE_RETRY_MS: RETRY_MS,
-      ...vars,
-    },
-  });
-  onTestFinished(() => endService(service));
-  return service;
-}
-
-async function startLive(service: Service, route: string) {
-  const source = liveSource();
-  upstream.handle(source.handler);
-  const answer = readStream(`${service.origin}/${route}/stream`);
-  await source.open();
-  const reading = await answer;
-  const join = () => resumeStream(`${service.origin}/${route}/resume`, reading.token, "0-0");
-  return { source, reading, join };
-}
-
-/** A reader of a bare socket that takes nothing from the start. */
-function openStalled(service: Service, route: string, { token }: SseReading): Socket {
-  const socket = connect(Number(new URL(service.origin).port), "127.0.0.1").pause();
-  socket.on("error", () => undefined);
-  onTestFinished(() => void socket.destroy());
-  socket.write(`GET /${route}/resume?token=${token} HTTP/1.1\r\nHost: spillway\r\n\r\n`);
-  return socket;
+async function startWith(route: string, vars: Readonly<Record<string, unknown>>) {
+  const live = await startLive(route, { SSE_RETRY_MS: RETRY_MS, ...vars });
+  const join = () => resumeStream(`${live.service.origin}/${route}/resume`, live.reading.token, "0-0");
+  return { ...live, join };
 }
 
 function curl(...args: string[]): Promise<string> {
@@ -74,12 +34,11 @@ function curl(...args: string[]): Promise<string> {
 
 describe("policy reject", () => {
   test("curl is refused with 429 and a time, and whoever is there notices nothing", async () => {
-    const service = await serve({
+    const { service, source, reading, join } = await startWith("told", {
       SSE_MAX_CLIENTS: 2,
       SSE_CLIENT_LIMIT_POLICY: "reject",
       SSE_CLEANUP_INTERVAL_SEC: 7,
     });
-    const { source, reading, join } = await startLive(service, "told");
     const second = await join();
     source.sendNumbers(1, 3);
     await Promise.all([reading.untilContent(3), second.untilContent(3)]);
@@ -102,7 +61,7 @@ describe("policy reject", () => {
 
 describe.each(["evict-oldest", "reject"])("a stalled reader goes before the policy is asked (%s)", (policy) => {
   test.each(["told", "plain"])("and the healthy ones stay (%s)", async (route) => {
-    const service = await serve({
+    const { service, source, reading } = await startWith(route, {
       SSE_MAX_CLIENTS: 2,
       SSE_CLIENT_LIMIT_POLICY: policy,
       SSE_CLIENT_STALL_SEC: 2,
@@ -111,8 +70,8 @@ describe.each(["evict-oldest", "reject"])("a stalled reader goes before the poli
       SSE_BUFFER_MAX_EVENTS: 65_536,
       SSE_BUFFER_MAX_SIZE_MB: 32,
     });
-    const { source, reading } = await startLive(service, route);
-    openStalled(service, route, reading);
+    // It takes nothing from the start.
+    resumeOnSocket(service, route, reading.token).pause();
     await untilLogged(service, "SseResumeSuccess");
     const count = 16_000;
     for (let n = 1; n <= count; n++) source.send(`data: ${n} ${"x".repeat(1_000)}\n\n`);
@@ -138,8 +97,7 @@ describe("an evicted reader is sent a time to come back, longer each time", () =
     ["told", "closed"],
     ["plain", "broken"],
   ])("and its connection ends as its route says (%s: %s)", async (route, outcome) => {
-    const service = await serve({ SSE_MAX_CLIENTS: 1 });
-    const { source, reading, join } = await startLive(service, route);
+    const { source, reading, join } = await startWith(route, { SSE_MAX_CLIENTS: 1 });
     source.sendNumbers(1, 3);
     const readers = [reading];
     for (let turn = 0; turn < 6; turn++) {
@@ -162,8 +120,7 @@ describe("of many that come to a full stream at the same moment", () => {
   test.each(["told", "plain"])(
     "each is answered, and each that is evicted hears when to come back (%s)",
     async (route) => {
-      const service = await serve({ SSE_MAX_CLIENTS: 2 });
-      const { source, reading } = await startLive(service, route);
+      const { service, source, reading } = await startWith(route, { SSE_MAX_CLIENTS: 2 });
       // More than is queued for a reader.
       for (let n = 1; n <= 200; n++) source.send(`data: ${n} ${"x".repeat(1_000)}\n\n`);
       await reading.untilContent(200);
@@ -189,7 +146,11 @@ describe("at the age limit", () => {
   test.each(["told", "plain"])(
     "EventSource is sent away and comes back, with nothing missed or twice (%s)",
     async (route) => {
-      const service = await serve({ SSE_CLIENT_MAX_AGE_SEC: 1, SSE_CLEANUP_INTERVAL_SEC: 1 });
+      const { service, upstream } = await serveToldAndPlain({
+        SSE_RETRY_MS: RETRY_MS,
+        SSE_CLIENT_MAX_AGE_SEC: 1,
+        SSE_CLEANUP_INTERVAL_SEC: 1,
+      });
       const live = liveSource();
       upstream.handle(live.handler);
       const following = follow(`${service.origin}/${route}/stream?idempotency_key=${randomUUID()}`);
@@ -209,8 +170,11 @@ describe("at the age limit", () => {
   );
 
   test.each(["told", "plain"])("readers of one age do not all come back at the same moment (%s)", async (route) => {
-    const service = await serve({ SSE_CLIENT_MAX_AGE_SEC: 2, SSE_CLEANUP_INTERVAL_SEC: 1, SSE_RETRY_MS: 1000 });
-    const { source, reading, join } = await startLive(service, route);
+    const { source, reading, join } = await startWith(route, {
+      SSE_CLIENT_MAX_AGE_SEC: 2,
+      SSE_CLEANUP_INTERVAL_SEC: 1,
+      SSE_RETRY_MS: 1000,
+    });
     const readers = [reading, ...(await Promise.all(Array.from({ length: 9 }, join)))];
     const outcomes = await Promise.all(readers.map((reader) => reader.toEnd()));
     expect(new Set(outcomes)).toEqual(new Set([route === "told" ? "closed" : "broken"]));

@@ -7,17 +7,16 @@
  * healthy one, until its age ends it.
  */
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 
-import { endService } from "../fixtures/end-service.ts";
-import { liveSource, numbers } from "../fixtures/live-source.ts";
+import { numbers } from "../fixtures/live-source.ts";
 import { untilLogged } from "../fixtures/log-lines.ts";
 import { startSilentProxy } from "../fixtures/silent-proxy.ts";
-import { readStream, resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
-import { startUpstream, type Upstream } from "../fixtures/upstream.ts";
-import { startService, type Service } from "../fixtures/workerd-service.ts";
+import { resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
+import { resumeOnSocket, startLive } from "../fixtures/told-and-plain.ts";
+import type { Service } from "../fixtures/workerd-service.ts";
 
 const SEC_MS = 1000;
 /** A reader is seen to have stalled by the sweep after its stall time; a busy machine takes its own time. */
@@ -25,37 +24,18 @@ const NOTICED_WITHIN_MS = 3 * SEC_MS + 15 * SEC_MS;
 /** So that whatever is noticed is not noticed for this. */
 const NEVER_SEC = 3600;
 
-let upstream: Upstream;
-
-beforeAll(async () => {
-  upstream = await startUpstream();
-});
-
-afterAll(() => upstream.stop());
-
-async function startLive(vars: Readonly<Record<string, unknown>>) {
-  const common = { upstream: upstream.origin, method: "GET", allowGet: true };
-  const service = await startService({
-    vars: {
-      ROUTES: [
-        { ...common, name: "told" },
-        { ...common, name: "plain", control: false },
-      ],
-      SSE_RETRY_MS: 50,
-      SSE_CLIENT_STALL_SEC: 1,
-      SSE_CLEANUP_INTERVAL_SEC: 1,
-      SSE_HEARTBEAT_SEC: 1,
-      ...vars,
-    },
+/** A stream of `told`, and a way to its service that can fall silent. */
+async function startBehindProxy(vars: Readonly<Record<string, unknown>>) {
+  const live = await startLive("told", {
+    SSE_RETRY_MS: 50,
+    SSE_CLIENT_STALL_SEC: 1,
+    SSE_CLEANUP_INTERVAL_SEC: 1,
+    SSE_HEARTBEAT_SEC: 1,
+    ...vars,
   });
-  onTestFinished(() => endService(service));
-  const proxy = await startSilentProxy(service.origin);
+  const proxy = await startSilentProxy(live.service.origin);
   onTestFinished(() => proxy.stop());
-  const source = liveSource();
-  upstream.handle(source.handler);
-  const answer = readStream(`${service.origin}/told/stream`);
-  await source.open();
-  return { service, proxy, source, reading: await answer };
+  return { ...live, proxy };
 }
 
 async function readersOf(service: Service, { token }: SseReading): Promise<unknown> {
@@ -65,15 +45,13 @@ async function readersOf(service: Service, { token }: SseReading): Promise<unkno
 
 /** A reader of a bare socket, once its answer has begun. */
 async function openSocket(service: Service, { token }: SseReading): Promise<Socket> {
-  const socket = connect(Number(new URL(service.origin).port), "127.0.0.1");
-  socket.on("error", () => undefined);
-  socket.write(`GET /told/resume?token=${token} HTTP/1.1\r\nHost: spillway\r\n\r\n`);
+  const socket = resumeOnSocket(service, "told", token);
   await once(socket, "data");
   return socket;
 }
 
 test("busy: a reader whose network has died is cut as stalled, and its neighbour loses nothing", async () => {
-  const { service, proxy, source, reading } = await startLive({ SSE_CLIENT_MAX_AGE_SEC: NEVER_SEC });
+  const { service, proxy, source, reading } = await startBehindProxy({ SSE_CLIENT_MAX_AGE_SEC: NEVER_SEC });
   const lost = await resumeStream(`${proxy.origin}/told/resume`, reading.token, "0-0");
   source.sendNumbers(1, 1);
   await Promise.all([reading.untilContent(1), lost.untilContent(1)]);
@@ -95,7 +73,7 @@ test("busy: a reader whose network has died is cut as stalled, and its neighbour
 });
 
 test("quiet: a reader whose network has died keeps its place until its age, and no longer", async () => {
-  const { service, proxy, source, reading } = await startLive({ SSE_CLIENT_MAX_AGE_SEC: 3 });
+  const { service, proxy, source, reading } = await startBehindProxy({ SSE_CLIENT_MAX_AGE_SEC: 3 });
   const lost = await resumeStream(`${proxy.origin}/told/resume`, reading.token, "0-0");
   await lost.until(() => lost.comments.length > 0, "the opening");
   proxy.fallSilent();
@@ -107,7 +85,7 @@ test("quiet: a reader whose network has died keeps its place until its age, and 
 });
 
 test("quiet: a dead reader is the one to make room, being the oldest", async () => {
-  const { service, proxy, source, reading } = await startLive({ SSE_MAX_CLIENTS: 2 });
+  const { service, proxy, source, reading } = await startBehindProxy({ SSE_MAX_CLIENTS: 2 });
   const lost = await resumeStream(`${proxy.origin}/told/resume`, reading.token, "0-0");
   await lost.until(() => lost.comments.length > 0, "the opening");
   reading.cut();
@@ -129,13 +107,12 @@ test.each([
   ["closes", (socket: Socket) => void socket.destroy()],
   ["resets", (socket: Socket) => void socket.resetAndDestroy()],
 ])("a reader that %s while nothing is sent is noticed by the heartbeat at the latest", async (_, leave) => {
-  const { service, source, reading } = await startLive({
+  const { service, source, reading } = await startBehindProxy({
     SSE_CLIENT_STALL_SEC: NEVER_SEC,
     SSE_CLIENT_MAX_AGE_SEC: NEVER_SEC,
     SSE_CLEANUP_INTERVAL_SEC: NEVER_SEC,
   });
   const socket = await openSocket(service, reading);
-  onTestFinished(() => void socket.destroy());
   await expect.poll(() => readersOf(service, reading), { timeout: 10_000 }).toBe(2);
   const leftAtMs = Date.now();
   leave(socket);
@@ -147,9 +124,8 @@ test.each([
 });
 
 test("a reader that ends only its sending side, as `nc -N` does, still reads and is served on", async () => {
-  const { service, source, reading } = await startLive({});
+  const { service, source, reading } = await startBehindProxy({});
   const socket = await openSocket(service, reading);
-  onTestFinished(() => void socket.destroy());
   let text = "";
   socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
   socket.end();

@@ -4,13 +4,11 @@
  */
 import { randomUUID } from "node:crypto";
 
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 
-import { endService } from "../fixtures/end-service.ts";
 import { follow, sendSteadily } from "../fixtures/following.ts";
 import { liveSource } from "../fixtures/live-source.ts";
-import { startUpstream, type Upstream } from "../fixtures/upstream.ts";
-import { startService } from "../fixtures/workerd-service.ts";
+import { serveToldAndPlain } from "../fixtures/told-and-plain.ts";
 
 const PLACES = 2;
 const READERS = PLACES + 2;
@@ -18,30 +16,14 @@ const RETRY_MS = 20;
 /** Enough to see the doubling: by then a wait is more than sixty times the first one. */
 const EVICTIONS = 8;
 
-let upstream: Upstream;
-
-beforeAll(async () => {
-  upstream = await startUpstream();
-});
-
-afterAll(() => upstream.stop());
-
 /** Until so many evictions were seen, then to the end of the stream. */
 async function crowd(route: string, bufferEvents: number) {
-  const common = { upstream: upstream.origin, method: "GET", allowGet: true };
-  const service = await startService({
-    vars: {
-      ROUTES: [
-        { ...common, name: "told" },
-        { ...common, name: "plain", control: false },
-      ],
-      SSE_MAX_CLIENTS: PLACES,
-      SSE_RETRY_MS: RETRY_MS,
-      SSE_CLEANUP_INTERVAL_SEC: 1,
-      SSE_BUFFER_MAX_EVENTS: bufferEvents,
-    },
+  const { service, upstream } = await serveToldAndPlain({
+    SSE_MAX_CLIENTS: PLACES,
+    SSE_RETRY_MS: RETRY_MS,
+    SSE_CLEANUP_INTERVAL_SEC: 1,
+    SSE_BUFFER_MAX_EVENTS: bufferEvents,
   });
-  onTestFinished(() => endService(service));
   const live = liveSource();
   upstream.handle(live.handler);
   const url = `${service.origin}/${route}/stream?idempotency_key=${randomUUID()}`;

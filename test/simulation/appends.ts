@@ -178,6 +178,9 @@ function textEnds(text: string | undefined): string {
 }
 
 /** What an event's data is without its verbose values; `undefined` where it has none. */
+/** `: payload trimmed` and its line's end: what is not shorter with it stays. */
+const TRIMMED_LINE_CHARS = 18;
+
 export function trimmedData(data: string, paths: readonly string[]): string | undefined {
   const value = parse(data);
   if (value === undefined) return undefined;
@@ -187,7 +190,8 @@ export function trimmedData(data: string, paths: readonly string[]): string | un
     isTrimmed = true;
     return null;
   });
-  return isTrimmed ? JSON.stringify(trimmed) : undefined;
+  const text = JSON.stringify(trimmed);
+  return isTrimmed && text.length + TRIMMED_LINE_CHARS < data.length ? text : undefined;
 }
 
 function parse(data: string): Json | undefined {

@@ -3,63 +3,19 @@
  * and reading everything the way a reader does.
  */
 import { createClassifier } from "../../durable-objects/stream/classify.ts";
-import type { ReliefChange } from "../../durable-objects/stream/pressure-relief.ts";
+import type { ReliefChange } from "../../durable-objects/stream/relief-change.ts";
 import type { Segment } from "../../durable-objects/stream/segment-index.ts";
 import { StreamBuffer, type Trim } from "../../durable-objects/stream/stream-buffer.ts";
-import { nothingGiven, StreamStore, type StreamRecord } from "../../durable-objects/stream/stream-store.ts";
+import { StreamStore, type StreamRecord } from "../../durable-objects/stream/stream-store.ts";
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
-import { NO_RELIEF, type ReliefPolicy } from "../../protocol/relief.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
+import { streamRecord, type BufferShape } from "../fixtures/stream-record.ts";
 import { SimStorage } from "./sim-storage.ts";
 
 const textDecoder = new TextDecoder();
 export const NOW_MS = 1000;
 
-interface BufferShape {
-  readonly maxEvents?: number;
-  readonly maxBytes?: number;
-  readonly relief?: Partial<ReliefPolicy>;
-}
-
-function recordOf(limits: BufferShape): StreamRecord {
-  return {
-    identity: { requestId: "r", route: "t", tenant: "", correlationId: undefined, fingerprint: undefined },
-    settings: {
-      bufferMaxEvents: limits.maxEvents ?? 10_000,
-      bufferMaxBytes: limits.maxBytes ?? 4_000_000,
-      eventMaxBytes: 1_000_000,
-      commitIntervalMs: 1000,
-      stateTtlMs: 60_000,
-      snapshotTtlMs: 60_000,
-      resumeTtlMs: 60_000,
-      heartbeatMs: 15_000,
-      retryMs: 1500,
-      maxReaders: 1,
-      readerLimitPolicy: "evict-oldest",
-      readerStallMs: 60_000,
-      readerMaxAgeMs: 60_000,
-      cleanupIntervalMs: 30_000,
-      readerBufferBytes: 65_536,
-      archives: false,
-    },
-    hasControlEvents: true,
-    priorityRules: [],
-    relief: { ...NO_RELIEF, ...limits.relief },
-    state: "streaming",
-    endReason: undefined,
-    epochs: [{ epoch: 1, firstSeq: 1 }],
-    durableSeq: 0,
-    startedAtMs: 0,
-    endedAtMs: undefined,
-    resumes: 0,
-    recoveredEvents: 0,
-    given: nothingGiven(),
-    broughtBackAtMs: undefined,
-    isArchived: false,
-  };
-}
-
-export function makeBuffer(limits: BufferShape = {}) {
+export function makeBuffer(limits: Partial<BufferShape> = {}) {
   const storage = new SimStorage();
   const store = new StreamStore(storage.port);
   const evictions: Trim[] = [];
@@ -77,7 +33,7 @@ export function makeBuffer(limits: BufferShape = {}) {
       },
       stored,
     );
-  const record = recordOf(limits);
+  const record = streamRecord({ maxEvents: 10_000, maxBytes: 4_000_000, ...limits });
   return {
     buffer: open(record, undefined),
     record,

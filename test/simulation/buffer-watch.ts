@@ -2,7 +2,8 @@
  * Sees what a buffer gives up, at the moment it does. Telemetry tells of it too, but in sums and later:
  * too late to judge whether the right event went first.
  */
-import { PressureRelief, type ReliefChange } from "../../durable-objects/stream/pressure-relief.ts";
+import { PressureRelief } from "../../durable-objects/stream/pressure-relief.ts";
+import type { ReliefChange } from "../../durable-objects/stream/relief-change.ts";
 import { SegmentIndex, type Eviction, type Segment } from "../../durable-objects/stream/segment-index.ts";
 import { StreamBuffer } from "../../durable-objects/stream/stream-buffer.ts";
 import type { Priority } from "../../protocol/priority.ts";

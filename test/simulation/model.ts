@@ -119,9 +119,9 @@ export class StreamModel {
     return bytes;
   }
 
-  /** Events that come together: whether there is pressure is asked once. */
-  append(batch: readonly DrawnEvent[]): void {
-    const { isPressed } = this.retained;
+  /** Events that come together: whether there is pressure is asked once, and whether relief may still help. */
+  append(batch: readonly DrawnEvent[], mayRelieve: boolean): void {
+    const isPressed = this.retained.isPressed && !mayRelieve;
     for (const drawn of batch) {
       const event = this.newEvent(drawn);
       this.events.push(event);

@@ -2,6 +2,8 @@
  * Faults put into what a full buffer does on purpose: see deliberate-faults.ts.
  */
 import type { Folder, StoredFrame } from "../../durable-objects/stream/fold/folding.ts";
+import { readSteps, writeSteps } from "../../durable-objects/stream/fold/steps-text.ts";
+import { createTrimmer } from "../../durable-objects/stream/fold/payload-trim.ts";
 import { PressureRelief, type ReliefDeps } from "../../durable-objects/stream/pressure-relief.ts";
 import type { ReaderPort } from "../../durable-objects/stream/reader.ts";
 import { Sampling } from "../../durable-objects/stream/sampling.ts";
@@ -45,9 +47,13 @@ class FlatStore extends StreamStore {
 /** Tells of the first two events of a fold that all was the second one's. */
 class MisjudgingStore extends StreamStore {
   override readFolds(firstSeq: number): string | undefined {
-    const folds = JSON.parse(super.readFolds(firstSeq) ?? "null") as [number, number, number[]][] | null;
+    const folds = JSON.parse(super.readFolds(firstSeq) ?? "null") as [number, number, number, string][] | null;
     if (folds === null) return undefined;
-    const moved = folds.map(([first, last, [one = 0, other = 0, ...rest]]) => [first, last, [0, one + other, ...rest]]);
+    const moved = folds.map(([first, last, width, text]) => {
+      const [one = 0, other = 0, ...rest] = readSteps({ width, text });
+      if (typeof one !== "number" || typeof other !== "number") return [first, last, width, text];
+      return [first, last, width, writeSteps([0, one + other, ...rest]).text];
+    });
     return JSON.stringify(moved);
   }
 }
@@ -101,6 +107,9 @@ function undercounting(port: ReaderPort): Partial<ReaderPort> {
   };
 }
 
+/** How wide a gap the fault below reaches across. */
+const MAX_GAP = 40;
+
 export const RELIEF_FAULTS: readonly DeliberateFault[] = [
   {
     name: "the rest of a fold begins an event too late",
@@ -146,12 +155,17 @@ export const RELIEF_FAULTS: readonly DeliberateFault[] = [
   {
     name: "a fold goes across a gap",
     install: () =>
-      replaceMethod(PressureRelief.prototype, "withTail", (self, original) => (group) => {
-        const olds = original(group) as readonly Segment[];
-        const tail = Reflect.get(self, "lastFolded") as Segment | undefined;
-        const [first] = olds;
-        const isBefore = tail !== undefined && first !== undefined && tail.lastSeq + 1 < first.firstSeq;
-        return isBefore && tail.priority === first.priority && !tail.isEvicted ? [tail, ...olds] : olds;
+      replaceMethod(PressureRelief.prototype, "foldBefore", (self, original) => (group, maxBytes) => {
+        const before = original(group, maxBytes);
+        const [first] = group as readonly Segment[];
+        if (before !== undefined || first === undefined) return before;
+        const { index } = Reflect.get(self, "deps") as ReliefDeps;
+        for (let seq = first.firstSeq - 2; seq > 0 && seq > first.firstSeq - MAX_GAP; seq--) {
+          const fold = index.from(seq);
+          const isBefore = fold?.frameEnds !== undefined && fold.lastSeq < first.firstSeq;
+          if (isBefore && fold.priority === first.priority) return fold;
+        }
+        return undefined;
       }),
   },
   { name: "rows of what was folded stay", hooks: { makeStore: (sql) => new HoardingStore(sql) } },
@@ -187,15 +201,9 @@ export const RELIEF_FAULTS: readonly DeliberateFault[] = [
     name: "trimming takes more than is named",
     install: () =>
       replaceMethod(PressureRelief.prototype, "nextTrim", (self, original) => () => {
-        const deps = Reflect.get(self, "deps") as ReliefDeps;
-        const { policy } = deps;
-        const trimPaths = policy.trimPaths.length === 0 ? [] : [...policy.trimPaths, "$.keep"];
-        Reflect.set(self, "deps", { ...deps, policy: { ...policy, trimPaths } });
-        try {
-          return original();
-        } finally {
-          Reflect.set(self, "deps", deps);
-        }
+        const { trimPaths } = (Reflect.get(self, "deps") as ReliefDeps).policy;
+        if (trimPaths.length > 0) Reflect.set(self, "trim", createTrimmer([...trimPaths, "$.keep"]));
+        return original();
       }),
   },
   { name: "a deflated row counts as plain", hooks: { makeStore: (sql) => new FlatStore(sql) } },

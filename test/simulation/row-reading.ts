@@ -103,14 +103,19 @@ function readFrames(wire: Uint8Array, row: Row, what: string): ReadSegmentFrame[
 }
 
 function checkFolds(frames: readonly ReadSegmentFrame[], folds: string | undefined, what: string): void {
-  // Triples of first seq, last seq and steps, or they do not fit.
-  const stored = JSON.parse(folds ?? "[]") as [number, number, unknown[]][];
+  // First seq, last seq, number of strings and steps as text, or they do not fit.
+  const stored = JSON.parse(folds ?? "[]") as [number, number, number, string][];
   const expected = frames.filter(({ firstSeq, lastSeq }) => firstSeq < lastSeq);
   const isTrue =
     stored.length === expected.length &&
-    stored.every(([firstSeq, lastSeq, steps], at) => {
+    stored.every(([firstSeq, lastSeq, , steps], at) => {
       const fold = expected[at];
-      return fold?.firstSeq === firstSeq && fold.lastSeq === lastSeq && steps.length === lastSeq - firstSeq + 1;
+      return fold?.firstSeq === firstSeq && fold.lastSeq === lastSeq && countSteps(steps) === lastSeq - firstSeq + 1;
     });
   if (!isTrue) fail("B2", `${what} has other folds than ${expected.map(({ id }) => String(id)).join()}`);
+}
+
+/** `3,4,0*500` are 502 steps. */
+function countSteps(text: string): number {
+  return text.split(",").reduce((sum, word) => sum + Number(/\*(\d+)$/.exec(word)?.[1] ?? 1), 0);
 }

@@ -1,6 +1,7 @@
 /**
  * What a stream's source does to it: it opens, sends events, and comes to an end.
  */
+import type { StreamBuffer } from "../../durable-objects/stream/stream-buffer.ts";
 import type { EndReason } from "../../protocol/control-events.ts";
 import type { SimObject } from "./sim-object.ts";
 import { fail } from "./violation.ts";
@@ -20,7 +21,9 @@ export function appendEvents(object: SimObject, batch: readonly DrawnEvent[]): v
   const { model, storage, relief } = object;
   const wasDegraded = object.running.isDegraded;
   const readers = object.attached.length;
-  model.append(batch);
+  // What relief has left to do only it can say; that it does not put it off is checked elsewhere.
+  const { buffer } = object.running as unknown as { buffer: StreamBuffer };
+  model.append(batch, Reflect.get(buffer, "mayRelieve") === true);
   object.lastActiveAtMs = object.nowMs;
   const events = batch.map(({ source }) => source);
   relief.isAppending = true;

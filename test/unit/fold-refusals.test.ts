@@ -114,22 +114,36 @@ describe("any rule", () => {
     expect(sizes(PATHS, [{ ...two, steps: wider }, frame(3, {})])).toEqual([2, 1]);
     expect(() => createFolder(PATHS).remainder(other, 1)).toThrow("not a fold by this rule");
   });
+});
 
-  it("leaves a fold whole whose string was trimmed away: there is no rest of it", () => {
-    const text = trimmedFrame({ epoch: 1, seq: 2 }, { event: undefined, data: '{"delta":null}', retryMs: undefined });
-    const trimmed = { firstSeq: 1, lastSeq: 2, text, steps: [9, 9] };
-    expect(createFolder(PATHS).remainder(trimmed, 1)).toBe(text);
+describe("what comes twice in one event is not told apart by its place", () => {
+  const folder = createFolder("openai");
+  const framesOf = (data: readonly string[]) =>
+    data.map((one, at) => ({
+      firstSeq: at + 1,
+      lastSeq: at + 1,
+      text: eventFrame({ epoch: 1, seq: at + 1 }, { event: undefined, data: one, retryMs: undefined }),
+    }));
+
+  it.each([
+    ["two pieces of one tool call", (n: number) => callsOf([0, `a${n}`], [0, `b${n}`])],
+    ["two pieces of one tool call, equal ones", () => callsOf([0, "a"], [0, "a"])],
+    ["pieces of two tool calls", (n: number) => callsOf([0, `a${n}`], [1, `b${n}`])],
+    ["one choice twice", (n: number) => `[${choiceOf(0, `a${n}`)},${choiceOf(0, `b${n}`)}]`],
+  ])("%s", (_, choices) => {
+    const frames = framesOf([0, 1, 2].map((n) => chunk(choices(n))));
+    expect(folder.fold(frames)).toEqual(frames);
   });
 
-  it("cuts the rest of a fold whose other fields were trimmed, and still says so", () => {
-    const text = trimmedFrame(
-      { epoch: 1, seq: 2 },
-      { event: "e", data: '{"delta":"ab","x":null}', retryMs: undefined },
-    );
-    const rest = createFolder(PATHS).remainder({ firstSeq: 1, lastSeq: 2, text, steps: [1, 1] }, 1);
-    expect(rest).toBe(text.replace("ab", "b"));
+  it("one tool call to an event folds", () => {
+    expect(folder.fold(framesOf([0, 1, 2].map((n) => chunk(callsOf([1, `a${n}`])))))).toHaveLength(1);
   });
 });
+
+function callsOf(...calls: readonly (readonly [index: number, text: string])[]): string {
+  const entries = calls.map(([index, text]) => `{"index":${index},"function":{"arguments":"${text}"}}`);
+  return `[{"index":0,"delta":{"tool_calls":[${entries.join(",")}]}}]`;
+}
 
 function chunk(choices: string, rest = ""): string {
   return `{"object":"chat.completion.chunk","choices":${choices}${rest}}`;

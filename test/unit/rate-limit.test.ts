@@ -48,14 +48,22 @@ describe("an address", () => {
     expect(networkOf(address)).toBe(network);
   });
 
+  it("of IPv4 is the same however IPv6 spells it", () => {
+    for (const address of ["::ffff:192.0.2.128", "::FFFF:c000:280", "0:0:0:0:0:ffff:c000:0280"]) {
+      expect(networkOf(address)).toBe("192.0.2.128");
+    }
+  });
+
   it("of IPv6 is its /64 in any spelling, and no other's", () => {
     const group = oneof(constant(0), integer({ min: 0, max: 0xffff }));
-    const groups = array(group, { minLength: 8, maxLength: 8 });
+    const isMapped = (address: number[]) => address.slice(0, 6).join() === "0,0,0,0,0,65535";
+    const groups = array(group, { minLength: 8, maxLength: 8 }).filter((address) => !isMapped(address));
     assert(
       property(groups, groups, (left, right) => {
         const full = left.map((value) => value.toString(16).padStart(4, "0").toUpperCase()).join(":");
         expect(networkOf(short(left))).toBe(networkOf(full));
         const neighbour = [...left.slice(0, 4), ...right.slice(4)];
+        if (isMapped(neighbour)) return;
         expect(networkOf(short(neighbour))).toBe(networkOf(full));
         const isSame = left.slice(0, 4).join() === right.slice(0, 4).join();
         expect(networkOf(short(right)) === networkOf(full)).toBe(isSame);

@@ -2,14 +2,14 @@
  * The archive's bucket at its worst: what cannot be kept is tried again and served meanwhile, what cannot be
  * fetched is a 503 and never a wrong answer, and nothing is left behind. B7.
  */
-import { abortAllDurableObjects, reset, runInDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import {
   alarmOf,
   archivedKeys,
-  emptyArchive,
+  archiveScene,
   expire,
   failing,
   finishedStream,
@@ -20,7 +20,6 @@ import {
   resumeTogether,
   resumeWith,
   ring,
-  serviceWith,
   SNAPSHOT_TTL_MS,
   standAhead,
   startStream,
@@ -28,32 +27,13 @@ import {
   stubOf,
   tablesOf,
   upstreamSays,
-  watchLog,
-  type Call,
 } from "./archive-scene.ts";
 import { StreamReader } from "./reading.ts";
 
 /** Longer than the time limit of a call. */
 const HUNG_MS = 31_000;
 
-let call: Call;
-let log: Record<string, unknown>[] = [];
-
-beforeEach(() => {
-  log = watchLog();
-  standAhead();
-  call = serviceWith();
-});
-afterEach(async () => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-  await emptyArchive();
-  await reset();
-});
-
-function told(event: string): Record<string, unknown>[] {
-  return log.filter((line) => line["event"] === event);
-}
+const { call, told } = archiveScene();
 
 async function archivedAndGone(): Promise<StreamReader> {
   const reader = await finishedStream(call);

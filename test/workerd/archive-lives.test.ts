@@ -2,13 +2,13 @@
  * One id, several streams after each other, as repeated starts with one Idempotency-Key make them: a token
  * reads the stream it was issued for, or nothing. And tokens of others.
  */
-import { abortAllDurableObjects, reset } from "cloudflare:test";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { abortAllDurableObjects } from "cloudflare:test";
+import { expect, test, vi } from "vitest";
 
 import { forge } from "../fixtures/forged-tokens.ts";
 import {
   archived,
-  emptyArchive,
+  archiveScene,
   expire,
   finishedStream,
   heldBack,
@@ -19,31 +19,17 @@ import {
   ring,
   serviceWith,
   SNAPSHOT_TTL_MS,
-  standAhead,
   startStream,
   statusOf,
   tablesOf,
   upstreamSays,
-  watchLog,
   type Call,
 } from "./archive-scene.ts";
 import type { StreamReader } from "./reading.ts";
 
 const PATH = "/chat/stream?idempotency_key=one-key-for-many-lives";
 
-let call: Call;
-
-beforeEach(() => {
-  watchLog();
-  standAhead();
-  call = serviceWith();
-});
-afterEach(async () => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-  await emptyArchive();
-  await reset();
-});
+const { call } = archiveScene();
 
 /** A life of the id that says this and ends. */
 async function live(says: string, service: Call = call): Promise<StreamReader> {

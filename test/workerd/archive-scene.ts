@@ -2,9 +2,9 @@
  * A service that archives, inside workerd: its Worker with variables of the test's own, a source that says
  * what the test tells it, the bucket as it is, and time where the test puts it.
  */
-import { createExecutionContext, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { createExecutionContext, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 
 import { decodeArchive, type ArchivedStream } from "../../durable-objects/stream/archive-file.ts";
 import { sleep } from "../../durable-objects/timing.ts";
@@ -32,6 +32,42 @@ const VARS = {
 };
 
 export type Call = (path: string, init?: RequestInit) => Promise<Response>;
+
+type LogLine = Record<string, unknown>;
+
+export interface ArchiveScene {
+  readonly call: Call;
+  /** The same where `SSE_ARCHIVE` is false. */
+  readonly callWithout: Call;
+  /** Telemetry of this name since the test began. */
+  readonly told: (event: string) => LogLine[];
+}
+
+/** For all tests of a file, each with Workers, a log and an empty archive of its own, and time ahead. */
+export function archiveScene(): ArchiveScene {
+  let log: readonly LogLine[] = [];
+  let own: { call: Call; callWithout: Call } | undefined;
+  const current = () => {
+    if (own === undefined) throw new Error("no test has begun");
+    return own;
+  };
+  beforeEach(() => {
+    log = watchLog();
+    standAhead();
+    own = { call: serviceWith(), callWithout: serviceWith({ SSE_ARCHIVE: false }) };
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+    await emptyArchive();
+    await reset();
+  });
+  return {
+    call: async (path, init) => current().call(path, init),
+    callWithout: async (path, init) => current().callWithout(path, init),
+    told: (event) => log.filter((line) => line["event"] === event),
+  };
+}
 
 /** One Worker for each set of variables, and each clock: it takes up the one that it finds. */
 export function serviceWith(vars: Record<string, unknown> = {}): Call {
@@ -161,14 +197,14 @@ export async function archived(requestId: string): Promise<ArchivedStream | unde
   return object === null ? undefined : decodeArchive(await object.bytes());
 }
 
-export async function emptyArchive(): Promise<void> {
+async function emptyArchive(): Promise<void> {
   for (const key of await archivedKeys()) await env.ARCHIVE_BUCKET.delete(key);
 }
 
 /** Telemetry lines from now on. */
-export function watchLog(): Record<string, unknown>[] {
-  const lines: Record<string, unknown>[] = [];
-  vi.spyOn(console, "log").mockImplementation((line: string) => void lines.push(JSON.parse(line) as (typeof lines)[0]));
+function watchLog(): readonly LogLine[] {
+  const lines: LogLine[] = [];
+  vi.spyOn(console, "log").mockImplementation((line: string) => void lines.push(JSON.parse(line) as LogLine));
   return lines;
 }
 

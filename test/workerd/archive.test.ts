@@ -2,16 +2,16 @@
  * Finished streams in the archive, and read from it once their object has nothing left: as before, for as
  * long as the token lives. B1, B2, B7.
  */
-import { abortAllDurableObjects, reset } from "cloudflare:test";
+import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import {
   alarmOf,
   archived,
   archivedKeys,
+  archiveScene,
   deltas,
-  emptyArchive,
   expire,
   finishedStream,
   pass,
@@ -21,41 +21,19 @@ import {
   ring,
   serviceWith,
   SNAPSHOT_TTL_MS,
-  standAhead,
   startStream,
   statusOf,
   tablesOf,
   upstreamSays,
-  watchLog,
-  type Call,
 } from "./archive-scene.ts";
 import { endOf } from "./reading.ts";
 
 const EVENTS = 40;
-let call: Call;
-let callWithout: Call;
-let log: Record<string, unknown>[] = [];
-
-beforeEach(() => {
-  log = watchLog();
-  standAhead();
-  call = serviceWith();
-  callWithout = serviceWith({ SSE_ARCHIVE: false });
-});
-afterEach(async () => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-  await emptyArchive();
-  await reset();
-});
+const { call, callWithout, told } = archiveScene();
 
 /** How often it was resumed is counted from where the archive has it. */
 function uncounted(text: string): string {
   return text.replaceAll(/"(resumes|recovered_events)":\d+/g, "");
-}
-
-function told(event: string): Record<string, unknown>[] {
-  return log.filter((line) => line["event"] === event);
 }
 
 test("a complete stream becomes one object, folded and deflated, by the alarm that its end sets", async () => {

@@ -15,6 +15,8 @@ import { bearerOf, tenantOfKey } from "../tenant-keys.ts";
 
 const TELL_AGAIN_MS = 60_000;
 const IPV6_GROUPS = 8;
+const LIMITER_TIMEOUT_MS = 1000;
+const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0xffff].join();
 /** Groups of 16 bits that make a /64. */
 const NETWORK_GROUPS = 4;
 
@@ -56,9 +58,15 @@ export function networkOf(address: string): string {
   const before = head === "" ? [] : head.split(":");
   const after = tail === "" ? [] : tail.split(":");
   const zeros = Array.from({ length: Math.max(0, IPV6_GROUPS - before.length - after.length) }, () => "0");
-  const network = [...before, ...zeros, ...after].slice(0, NETWORK_GROUPS);
-  if (!network.every((group) => /^[\da-f]{1,4}$/i.test(group))) return address;
-  return `${network.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`;
+  const spelled = [...before, ...zeros, ...after];
+  if (!spelled.slice(0, NETWORK_GROUPS).every((group) => /^[\da-f]{1,4}$/i.test(group))) return address;
+  const groups = spelled.map((group) => Number.parseInt(group, 16));
+  // An IPv4 address in hexadecimal: RFC 4291, 2.5.5.2.
+  if (groups.slice(0, 6).join() === MAPPED_PREFIX) return groups.slice(6).flatMap(bytesOf).join(".");
+  return `${groups
+    .slice(0, NETWORK_GROUPS)
+    .map((group) => group.toString(16))
+    .join(":")}::/64`;
 }
 
 interface RateGateDeps {
@@ -86,7 +94,7 @@ export class RateGate {
     const client = await clientName(identifyClient(config, senderOf(request)), config.idempotencySecret);
     try {
       // Called on its binding: bare, it loses its receiver.
-      const { success } = await limiter.limit({ key: `${budget}:${client}` });
+      const { success } = await inTime(limiter.limit({ key: `${budget}:${client}` }));
       return success ? undefined : { code: "rate_limited", budget, retryAfterSec: periodSec };
     } catch (error) {
       this.tellFailure(budget, error);
@@ -107,10 +115,27 @@ export class RateGate {
   }
 }
 
+/** A limiter that does not answer must not hold up every call: it has failed then. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer")), LIMITER_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([answer, limit]);
+  } finally {
+    if (timer !== null) clearTimeout(timer);
+  }
+}
+
 /** With the secret in it, so that nobody who sees what limiters are asked can try keys against it. */
 async function clientName(client: Client, secret: string): Promise<string> {
   if (client.kind === "address") return `address:${client.network}`;
   const text = JSON.stringify(["spillway-rate-limit", secret, client.key]);
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   return `key:${Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function bytesOf(group: number): [number, number] {
+  return [group >> 8, group & 255];
 }

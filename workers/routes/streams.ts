@@ -77,7 +77,8 @@ async function admitStart(
 ): Promise<Result<AdmittedStart>> {
   const { config, rateGate } = services;
   const client = authenticateClient(config, context.req.header("authorization"));
-  if (!client.ok) return client;
+  // Whoever tries out keys is counted, too.
+  if (!client.ok) return { ok: false, error: (await rateGate.check("start", context.req.raw)) ?? client.error };
   const key = readIdempotencyKey(context);
   if (!key.ok) return key;
   const position = readGivenPosition(context);
@@ -98,6 +99,7 @@ async function admitStart(
   const error = await rateGate.check(goesOn ? "resume" : "start", context.req.raw);
   if (error !== undefined) {
     if (goesOn) noteResumeFailure(services, error, { requestId, route: route.name, tenant });
+    else noteStartRefused(services, error, { route: route.name, tenant });
     return { ok: false, error };
   }
   const isKeyed = key.value !== undefined;
@@ -279,6 +281,10 @@ async function authorize(context: StreamContext, route: string | undefined, serv
 
 function noAccess(error: SpillwayError, claims?: ResumeClaims): Access {
   return { ok: false, error, claims };
+}
+
+function noteStartRefused(services: Services, { code }: SpillwayError, start: { route: string; tenant: string }): void {
+  services.telemetry({ event: "SseStartRefused", code, ...start, time: new Date(services.clock()).toISOString() });
 }
 
 function noteResumeFailure(

@@ -11,7 +11,7 @@
  *    pair is ever cut by us.
  */
 import { SEGMENT_MAX_BYTES } from "../../../protocol/limits.ts";
-import { eventFrame, trimmedFrame, type ReadFrame } from "../../../protocol/sse-frame.ts";
+import { eventFrame, type ReadFrame } from "../../../protocol/sse-frame.ts";
 import { stepAt, UNTOUCHED, type FoldSource, type FoldSteps, type StoredFrame } from "./fold-source.ts";
 import { DONE_DATA, endsLikeDone } from "./grammar.ts";
 import type { Part, Shape } from "./shape.ts";
@@ -182,7 +182,7 @@ export function partText(data: string, part: Part, strings: readonly string[]): 
 /** The frame with other elements in it. */
 export function frameWith(frame: ReadFrame, { hole }: Shape, elements: readonly string[]): string {
   const data = frame.data.slice(0, hole.start) + elements.join(",") + frame.data.slice(hole.end);
-  return frame.isTrimmed ? trimmedFrame(frame.id, { ...frame, data }) : eventFrame(frame.id, { ...frame, data });
+  return eventFrame(frame.id, { ...frame, data });
 }
 
 function areAlike(source: FoldSource, part: Part, other: FoldSource, otherPart: Part): boolean {

@@ -26,8 +26,6 @@ export interface Folder {
   /**
    * Wire text of a fold for a reader that has the events through `seq` (firstSeq <= seq < lastSeq): the id
    * of the last event, and only what came after `seq`.
-   *
-   * A fold whose strings were trimmed away has no rest, and is returned as it is.
    * @throws if the frame is no fold by this rule: a stream keeps the rule it began with
    */
   remainder(frame: StoredFrame, seq: number): string;
@@ -61,7 +59,6 @@ function remainder(stored: StoredFrame, seq: number, grammar: Grammar): string {
   const shape = grammar.shapeOf(frame.data);
   const steps = stored.steps ?? [];
   if (shape === undefined || !areStepsOf(stored, stringLengths(shape.elements))) {
-    if (frame.isTrimmed) return stored.text;
     throw new Error("stored frame is not a fold by this rule");
   }
   const had = steps.slice(0, seq - stored.firstSeq + 1);

@@ -41,7 +41,8 @@ const PRESETS: Readonly<Record<Exclude<FoldPreset, "text">, () => ShapeOf>> = {
 function openai(): ShapeOf {
   const choice = "$.choices[*]";
   const delta = `${choice}.delta`;
-  const call = `${delta}.tool_calls[*]`;
+  // One call to an event, as the API sends them: several are told apart by their `index`, which may come twice.
+  const call = `${delta}.tool_calls[0]`;
   const strict = [choice, delta, call, `${call}.function`, `${call}.custom`, `${delta}.function_call`];
   const tree = pathTree(
     [
@@ -51,7 +52,7 @@ function openai(): ShapeOf {
       ...roles("key", [`${choice}.index`]),
       ...roles("plain", [`${choice}.content_filter_results`, `${delta}.role`]),
       ...roles("plain", [`${call}.index`, `${call}.id`, `${call}.type`]),
-      ...roles("barrier", ["$.usage", "$.logprobs"]),
+      ...roles("barrier", ["$.usage", "$.logprobs", `${delta}.tool_calls[1]`]),
       ...roles("tag", ["$.type"]),
       ...roles("append", ["$.delta"]),
       ...roles("latest", ["$.obfuscation", "$.sequence_number"]),
