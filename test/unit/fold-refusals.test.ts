@@ -118,25 +118,20 @@ describe("any rule", () => {
 
 describe("what comes twice in one event is not told apart by its place", () => {
   const folder = createFolder("openai");
-  const framesOf = (data: readonly string[]) =>
-    data.map((one, at) => ({
-      firstSeq: at + 1,
-      lastSeq: at + 1,
-      text: eventFrame({ epoch: 1, seq: at + 1 }, { event: undefined, data: one, retryMs: undefined }),
-    }));
-
   it.each([
     ["two pieces of one tool call", (n: number) => callsOf([0, `a${n}`], [0, `b${n}`])],
     ["two pieces of one tool call, equal ones", () => callsOf([0, "a"], [0, "a"])],
     ["pieces of two tool calls", (n: number) => callsOf([0, `a${n}`], [1, `b${n}`])],
     ["one choice twice", (n: number) => `[${choiceOf(0, `a${n}`)},${choiceOf(0, `b${n}`)}]`],
   ])("%s", (_, choices) => {
-    const frames = framesOf([0, 1, 2].map((n) => chunk(choices(n))));
+    const frames = framesOf([0, 1, 2].map((n) => ({ event: undefined, data: chunk(choices(n)) })));
     expect(folder.fold(frames)).toEqual(frames);
   });
 
   it("one tool call to an event folds", () => {
-    expect(folder.fold(framesOf([0, 1, 2].map((n) => chunk(callsOf([1, `a${n}`])))))).toHaveLength(1);
+    expect(
+      folder.fold(framesOf([0, 1, 2].map((n) => ({ event: undefined, data: chunk(callsOf([1, `a${n}`])) })))),
+    ).toHaveLength(1);
   });
 });
 

@@ -56,7 +56,6 @@ describe("an address", () => {
 
   it("of IPv6 is its /64 in any spelling, and no other's", () => {
     const group = oneof(constant(0), integer({ min: 0, max: 0xffff }));
-    const isMapped = (address: number[]) => address.slice(0, 6).join() === "0,0,0,0,0,65535";
     const groups = array(group, { minLength: 8, maxLength: 8 }).filter((address) => !isMapped(address));
     assert(
       property(groups, groups, (left, right) => {
@@ -208,3 +207,7 @@ describe("settings", () => {
     expect(faults).toEqual([{ variable: "RATE_LIMIT_PERIOD_SEC", found: JSON.stringify(given), allowed: "10 or 60" }]);
   });
 });
+
+function isMapped(address: readonly number[]): boolean {
+  return address.slice(0, 6).join() === "0,0,0,0,0,65535";
+}

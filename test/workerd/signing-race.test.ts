@@ -22,7 +22,7 @@ const { callWithout: call, told } = archiveScene();
 
 /** The next token to be signed waits until it is let go. */
 function holdNextToken() {
-  const { issue } = TokenIssuer.prototype;
+  const issue: TokenIssuer["issue"] = Reflect.get(TokenIssuer.prototype, "issue");
   const held = { isWaiting: false, isFree: false };
   vi.spyOn(TokenIssuer.prototype, "issue").mockImplementationOnce(async function (this: TokenIssuer, ...args) {
     held.isWaiting = true;
