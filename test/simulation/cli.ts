@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util";
 
-import { Coverage } from "./coverage.ts";
+import { endWith, print, printCoverage, readCount, readRange, runMany, UsageError } from "./many-seeds.ts";
 import { runSeed } from "./run-seed.ts";
 
 const HELP = `Runs streams under the deterministic simulator: one seed, one schedule.
@@ -17,31 +17,6 @@ const HELP = `Runs streams under the deterministic simulator: one seed, one sche
   --help          this`;
 
 const DEFAULT_STEPS = 400;
-const FAILURES_SHOWN = 5;
-
-class UsageError extends Error {}
-
-function readCount(text: string, option: string): number {
-  const count = Number(text);
-  if (!Number.isSafeInteger(count) || count < 0)
-    throw new UsageError(`--${option}: found ${text}, allowed is a whole number`);
-  return count;
-}
-
-function readRange(text: string): { first: number; last: number } {
-  const [first = "", last = first, ...more] = text.split("..");
-  const range = { first: readCount(first, "seeds"), last: readCount(last, "seeds") };
-  if (more.length > 0 || range.last < range.first) throw new UsageError(`--seeds: found ${text}, allowed is A..B`);
-  return range;
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-function printCoverage(coverage: Coverage): void {
-  for (const [name, times] of coverage.entries()) print(`${String(times).padStart(10)}  ${name}`);
-}
 
 /** @returns whether everything held */
 function replay(seed: number, steps: number, isVerbose: boolean): boolean {
@@ -56,27 +31,7 @@ function replay(seed: number, steps: number, isVerbose: boolean): boolean {
   }
 }
 
-function runMany(range: { first: number; last: number }, steps: number): boolean {
-  const coverage = new Coverage();
-  const failures: string[] = [];
-  const startedAtMs = performance.now();
-  for (let seed = range.first; seed <= range.last; seed++) {
-    try {
-      coverage.add(runSeed(seed, { steps }));
-    } catch (error) {
-      failures.push(error instanceof Error ? error.message : String(error));
-    }
-  }
-  const seeds = range.last - range.first + 1;
-  const seconds = (performance.now() - startedAtMs) / 1000;
-  printCoverage(coverage);
-  for (const failure of failures.slice(0, FAILURES_SHOWN)) print(`\n${failure}`);
-  print(`\n${seeds} seeds of ${steps} steps, ${(seeds / seconds).toFixed(1)} seeds/s, ${failures.length} failed`);
-  for (const failure of failures.slice(FAILURES_SHOWN)) print(failure.split("\n", 1).join(""));
-  return failures.length === 0;
-}
-
-function main(): number {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       seed: { type: "string" },
@@ -93,15 +48,10 @@ function main(): number {
   const steps = values.steps === undefined ? DEFAULT_STEPS : readCount(values.steps, "steps");
   if (values.seed !== undefined && values.seeds !== undefined) throw new UsageError("--seed or --seeds, not both");
   if (values.seed !== undefined) return replay(readCount(values.seed, "seed"), steps, values.verbose) ? 0 : 1;
-  if (values.seeds !== undefined) return runMany(readRange(values.seeds), steps) ? 0 : 1;
+  if (values.seeds !== undefined) {
+    return (await runMany(readRange(values.seeds), steps, (seed) => runSeed(seed, { steps }))) ? 0 : 1;
+  }
   throw new UsageError("--seed N or --seeds A..B is needed");
 }
 
-try {
-  process.exitCode = main();
-} catch (error) {
-  // Unknown options come from parseArgs as a TypeError: the caller's mistake too.
-  if (!(error instanceof UsageError || error instanceof TypeError)) throw error;
-  process.stderr.write(`${error.message}\n\n${HELP}\n`);
-  process.exitCode = 2;
-}
+await endWith(main, HELP);
