@@ -17,7 +17,7 @@ import { ShardStore } from "./analytics/shard-store.ts";
 import { blockedByFaults } from "./configuration-faults.ts";
 import { R2ObjectStore } from "./r2-object-store.ts";
 import { sqlPort } from "./sql-port.ts";
-import { sleep, within } from "./timing.ts";
+import { sleep, within } from "../protocol/timing.ts";
 
 const TABLE_TIMEOUT_MS = 30_000;
 

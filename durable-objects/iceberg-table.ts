@@ -24,7 +24,7 @@ import { describeTable } from "./iceberg/table-report.ts";
 import { TableStore, type KnownShard } from "./iceberg/table-store.ts";
 import { R2ObjectStore } from "./r2-object-store.ts";
 import { sqlPort } from "./sql-port.ts";
-import { sleep, within } from "./timing.ts";
+import { sleep, within } from "../protocol/timing.ts";
 
 const CATALOG_TIMEOUT_MS = 30_000;
 /** Whoever asks how things are wants an answer when they are bad, too. */

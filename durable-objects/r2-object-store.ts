@@ -3,7 +3,7 @@
  * call that never returns would hold its shard's flush for ever.
  */
 import type { ObjectPage, ObjectStore, PutOutcome, StoredObject } from "./iceberg/object-store.ts";
-import { within } from "./timing.ts";
+import { within } from "../protocol/timing.ts";
 
 const CALL_TIMEOUT_MS = 30_000;
 /** R2's code for "reduce your concurrent request rate for the same object" (platform documentation, 429). */

@@ -10,7 +10,7 @@ import {
   type PackedSegment,
 } from "./stream/archive-file.ts";
 import type { StreamSession } from "./stream/stream-session.ts";
-import { sleep } from "./timing.ts";
+import { sleep } from "../protocol/timing.ts";
 
 interface ArchiveBucket {
   put(key: string, bytes: Uint8Array): Promise<void>;

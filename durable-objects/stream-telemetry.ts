@@ -5,7 +5,7 @@ import { readLakeSettings } from "../protocol/lake-settings.ts";
 import { shardName, shardOf } from "../protocol/shard-choice.ts";
 import { createLogSink, type TelemetrySink } from "../protocol/telemetry.ts";
 import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
-import { sleep, within } from "./timing.ts";
+import { sleep, within } from "../protocol/timing.ts";
 
 const HAND_OFF_TIMEOUT_MS = 30_000;
 

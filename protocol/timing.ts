@@ -15,6 +15,6 @@ export async function within<T>(call: Promise<T>, name: string, timeoutMs: numbe
   try {
     return await Promise.race([call, limit]);
   } finally {
-    clearTimeout(timer);
+    if (timer !== null) clearTimeout(timer);
   }
 }

@@ -13,6 +13,7 @@ import { deflateSync, inflateSync } from "fflate";
 
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import { crc32 } from "../crc32.ts";
+import { joinBytes } from "./join-bytes.ts";
 import { factsOf, type SegmentFacts } from "./segment-index.ts";
 import { deflateRow, isDeflated } from "./segment-payload.ts";
 import type { SegmentRow, StreamRecord } from "./stream-store.ts";
@@ -72,15 +73,10 @@ export function packSegment(row: SegmentRow): PackedSegment {
 
 export function encodeArchive(record: StreamRecord, segments: readonly PackedSegment[]): Uint8Array {
   const contents: Contents = { record, segments: segments.map(({ facts }) => facts) };
-  const parts = [line(contents), ...segments.flatMap((segment) => segment.parts)];
-  const labelBytes = line(labelOf(0)).byteLength;
-  const file = new Uint8Array(labelBytes + parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = labelBytes;
-  for (const part of parts) {
-    file.set(part, at);
-    at += part.byteLength;
-  }
-  file.set(line(labelOf(crc32(file.subarray(labelBytes)))));
+  // In the place of the label, which is of one length whatever the sum is.
+  const label = line(labelOf(0));
+  const file = joinBytes([label, line(contents), ...segments.flatMap((segment) => segment.parts)]);
+  file.set(line(labelOf(crc32(file.subarray(label.byteLength)))));
   return file;
 }
 

@@ -7,6 +7,7 @@
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import { skipFramesThrough, splitFrames } from "../../protocol/sse-frame.ts";
 import type { Folder, StoredFrame } from "./fold/folding.ts";
+import { joinBytes } from "./join-bytes.ts";
 import type { Segment } from "./segment-index.ts";
 import { framesOf, inflate, isDeflated } from "./segment-payload.ts";
 import type { StreamStore } from "./stream-store.ts";
@@ -41,16 +42,15 @@ export class SegmentReading {
    *   then evicted, and the caller finds a gap there)
    */
   from(segment: Segment, seq: number): { bytes: Uint8Array; lastSeq: number } | undefined {
-    if (!segment.isStored) {
-      const piece = segment.pieces.find((candidate) => candidate.lastSeq >= seq);
-      if (piece === undefined) throw new Error("an unstored segment holds no piece for a retained seq");
-      if (!isInsideFrame(segment, seq))
-        return { bytes: skipFramesThrough(piece.bytes, seq - 1), lastSeq: piece.lastSeq };
-    }
     const { lastSeq } = segment;
     if (isInsideFrame(segment, seq)) {
       const frames = this.frames(segment);
       return frames === undefined ? undefined : { bytes: this.restOf(frames, seq), lastSeq };
+    }
+    if (!segment.isStored) {
+      const piece = segment.pieces.find((candidate) => candidate.lastSeq >= seq);
+      if (piece === undefined) throw new Error("an unstored segment holds no piece for a retained seq");
+      return { bytes: skipFramesThrough(piece.bytes, seq - 1), lastSeq: piece.lastSeq };
     }
     const bytes = this.wireBytes(segment);
     return bytes === undefined ? undefined : { bytes: skipFramesThrough(bytes, seq - 1), lastSeq };
@@ -93,7 +93,7 @@ export class SegmentReading {
   }
 
   private wireBytes(segment: Segment): Uint8Array | undefined {
-    if (!segment.isStored) return concat(segment.pieces.map(({ bytes }) => bytes));
+    if (!segment.isStored) return joinBytes(segment.pieces.map(({ bytes }) => bytes));
     const { encoding } = segment;
     return this.guard(segment, () => {
       const stored = this.deps.store.readPayload(segment.firstSeq);
@@ -127,16 +127,4 @@ function isInsideFrame({ frameEnds, firstSeq }: Segment, seq: number): boolean {
   const at = frameEnds.findIndex((lastSeq) => lastSeq >= seq);
   const frameFirstSeq = at <= 0 ? firstSeq : (frameEnds[at - 1] ?? 0) + 1;
   return frameFirstSeq < seq;
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const [only] = parts;
-  if (parts.length === 1 && only !== undefined) return only;
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.byteLength;
-  }
-  return whole;
 }

@@ -11,6 +11,7 @@ import type { Priority, PriorityRule } from "../../protocol/priority.ts";
 import type { StreamIdentity, StreamState } from "../../protocol/stream-call.ts";
 import type { StreamSettings } from "../../protocol/stream-settings.ts";
 import type { SqlPort } from "../sql-storage.ts";
+import { joinBytes } from "./join-bytes.ts";
 import { isFinished } from "./state-machine.ts";
 import { ENCODINGS, factsOf, type Segment, type SegmentEncoding, type SegmentFacts } from "./segment-index.ts";
 
@@ -192,19 +193,7 @@ function columnsOf(row: SegmentRow): (number | string | null | Uint8Array)[] {
 
 /** The row of a segment whose payload is in memory. */
 export function rowOf(segment: Segment): SegmentRow {
-  return { ...factsOf(segment), folds: segment.folds, payload: joinPieces(segment) };
-}
-
-function joinPieces(segment: Segment): Uint8Array {
-  const [only] = segment.pieces;
-  if (segment.pieces.length === 1 && only !== undefined) return only.bytes;
-  const joined = new Uint8Array(segment.wireBytes);
-  let at = 0;
-  for (const piece of segment.pieces) {
-    joined.set(piece.bytes, at);
-    at += piece.bytes.byteLength;
-  }
-  return joined;
+  return { ...factsOf(segment), folds: segment.folds, payload: joinBytes(segment.pieces.map(({ bytes }) => bytes)) };
 }
 
 function payloadOf(rows: readonly Record<string, SqlValue>[]): Uint8Array {

@@ -7,7 +7,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, vi } from "vitest";
 
 import { decodeArchive, type ArchivedStream } from "../../durable-objects/stream/archive-file.ts";
-import { sleep } from "../../durable-objects/timing.ts";
+import { sleep } from "../../protocol/timing.ts";
 import worker, { RequestStream } from "../../workers/index.ts";
 
 import { StreamReader } from "./reading.ts";

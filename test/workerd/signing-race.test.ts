@@ -3,7 +3,7 @@
  */
 import { expect, test, vi } from "vitest";
 
-import { sleep } from "../../durable-objects/timing.ts";
+import { sleep } from "../../protocol/timing.ts";
 import { TokenIssuer } from "../../durable-objects/token-issuer.ts";
 import {
   archiveScene,

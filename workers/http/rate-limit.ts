@@ -9,6 +9,7 @@
  * 3. A limiter that fails limits nobody, and says so at most once a minute and isolate.
  */
 import type { RateBudget, SpillwayError } from "../../protocol/errors.ts";
+import { within } from "../../protocol/timing.ts";
 import type { TelemetrySink } from "../../protocol/telemetry.ts";
 import type { Config } from "../config.ts";
 import { bearerOf, tenantOfKey } from "../tenant-keys.ts";
@@ -94,7 +95,9 @@ export class RateGate {
     const client = await clientName(identifyClient(config, senderOf(request)), config.idempotencySecret);
     try {
       // Called on its binding: bare, it loses its receiver.
-      const { success } = await inTime(limiter.limit({ key: `${budget}:${client}` }));
+      // A limiter that does not answer must not hold up every call: it has failed then.
+      const answer = limiter.limit({ key: `${budget}:${client}` });
+      const { success } = await within(answer, "rate limit", LIMITER_TIMEOUT_MS);
       return success ? undefined : { code: "rate_limited", budget, retryAfterSec: periodSec };
     } catch (error) {
       this.tellFailure(budget, error);
@@ -112,19 +115,6 @@ export class RateGate {
     const time = new Date(nowMs).toISOString();
     this.deps.telemetry({ event: "RateLimiterFailed", budget, reason, failures: this.untold, time });
     this.untold = 0;
-  }
-}
-
-/** A limiter that does not answer must not hold up every call: it has failed then. */
-async function inTime<T>(answer: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer")), LIMITER_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([answer, limit]);
-  } finally {
-    if (timer !== null) clearTimeout(timer);
   }
 }
 
