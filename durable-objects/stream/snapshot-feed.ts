@@ -9,8 +9,9 @@
  *   data: ],"through":"1-60","missing":3}
  *   id: 1-60
  *
- * What folds is folded, also across segments. The id comes last, because what is folded meanwhile may
- * reach further than what was there at first.
+ * What folds is folded, also across segments, as far as it is committed: a crash must not part what a reader
+ * was given as one, or it could not go back to the last event that survived (PROTOCOL.md 3.3). The id comes
+ * last, because what is folded meanwhile may reach further than what was there at first.
  */
 import type { GapEvent } from "../../protocol/control-events.ts";
 import { formatEventId } from "../../protocol/event-id.ts";
@@ -90,19 +91,21 @@ export class SnapshotFeed {
     }
     const frames = buffer.reading.frames(segment);
     // Lost by storage just now: the next step finds the gap.
-    return frames === undefined ? "" : this.take(frames, buffer);
+    if (frames === undefined) return "";
+    const fresh = frames.filter(({ lastSeq }) => lastSeq >= this.nextSeq).map((frame) => this.restOf(frame, buffer));
+    this.nextSeq = segment.lastSeq + 1;
+    return segment.isStored ? this.takeFolded(fresh, buffer) : this.closePending() + this.listed(fresh);
   }
 
-  private take(frames: readonly StoredFrame[], buffer: StreamBuffer): string {
-    const fresh = frames.filter(({ lastSeq }) => lastSeq >= this.nextSeq).map((frame) => this.restOf(frame, buffer));
+  private takeFolded(fresh: readonly StoredFrame[], { folder }: StreamBuffer): string {
     const all = this.pending === undefined ? fresh : [this.pending, ...fresh];
-    const folded = buffer.folder === undefined ? all : buffer.folder.fold(all);
+    const folded = folder === undefined ? all : folder.fold(all);
     this.pending = folded.at(-1);
-    this.nextSeq = (this.pending?.lastSeq ?? this.nextSeq) + 1;
-    return folded
-      .slice(0, -1)
-      .map((frame) => this.entry(frame.text))
-      .join("");
+    return this.listed(folded.slice(0, -1));
+  }
+
+  private listed(frames: readonly StoredFrame[]): string {
+    return frames.map(({ text }) => this.entry(text)).join("");
   }
 
   /** Folding may have overtaken the snapshot: of a fold that began before its place, only the rest is new. */

@@ -83,6 +83,8 @@ export class StreamModel {
   durable: DurableStream | undefined;
   /** Highest seq a restart would know of. */
   durableSeq = 0;
+  /** What readers were given as one event, and a crash must not part: they could not go back to within it. */
+  private givenAsOne: { readonly firstSeq: number; readonly lastSeq: number }[] = [];
   /** What is no longer to be written, or takes so much less. */
   private unstoredSavings: { readonly lastSeq: number; readonly bytes: number }[] = [];
   /** What has given way, and what telemetry said of it. */
@@ -297,6 +299,19 @@ export class StreamModel {
     }
   }
 
+  noteGivenAsOne(firstSeq: number, lastSeq: number): void {
+    if (lastSeq > firstSeq && lastSeq > this.durableSeq) this.givenAsOne.push({ firstSeq, lastSeq });
+  }
+
+  /** At the end of every turn: the process may die before the next. */
+  checkGivenAsOne(): void {
+    const { durableSeq } = this;
+    this.givenAsOne = this.givenAsOne.filter(({ lastSeq }) => lastSeq > durableSeq);
+    const parted = this.givenAsOne.find(({ firstSeq, lastSeq }) => firstSeq <= durableSeq && lastSeq > durableSeq);
+    if (parted === undefined) return;
+    fail("B2", `a reader was given ${parted.firstSeq}..${parted.lastSeq} as one, and only ${durableSeq} would survive`);
+  }
+
   /**
    * The process died: what was not durable is gone, what storage shows is retained.
    *
@@ -306,6 +321,7 @@ export class StreamModel {
   crash(rows: readonly ReadSegment[]): number {
     const { durable } = this;
     if (durable === undefined) throw new Error("nothing of the stream is left");
+    this.givenAsOne = [];
     const died = this.lastSeq - this.durableSeq;
     this.events = this.events.slice(0, this.durableSeq);
     const { fromSeq = Infinity, throughSeq = 0 } = durable.lost ?? {};

@@ -258,6 +258,7 @@ export class ReaderCheck {
     this.requireNotices(frame);
     this.noteFrameEnd();
     this.noteEvent(known);
+    model.noteGivenAsOne(this.nextSeq, lastSeq);
     this.nextSeq = lastSeq + 1;
   }
 

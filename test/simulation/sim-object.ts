@@ -133,6 +133,7 @@ export class SimObject implements ConnectionHost {
     }
     this.storage.commitTurn();
     if (this.storage.counts.writes > 0) this.model.noteCommitted(this.storage.inspect());
+    this.model.checkGivenAsOne();
     this.model.ledger.endTurn(this.nowMs);
     this.model.liveOnly.clear();
     if (attachedBefore > 0 && this.attached.length === 0) this.lastActiveAtMs = this.nowMs;

@@ -24,6 +24,8 @@ export class SnapshotCheck {
   private readonly retainedAtStart: ReadonlySet<number>;
   private readonly trimmedAtStart: ReadonlySet<number>;
   private readonly replacementsAtStart: number;
+  /** What is not committed is not folded into what comes before it. */
+  private readonly durableSeqAtStart: number;
   /** Its place lay within what became one event meanwhile: the rest of that stands by itself. */
   isOvertaken = false;
   private nextSeq = 1;
@@ -39,6 +41,7 @@ export class SnapshotCheck {
     this.retainedAtStart = new Set(model.retained.events.keys());
     this.trimmedAtStart = new Set(model.retained.trimmedSeqs);
     this.replacementsAtStart = model.replacements;
+    this.durableSeqAtStart = model.durableSeq;
   }
 
   /** Whether half of something that is being sent may be gone. */
@@ -65,7 +68,8 @@ export class SnapshotCheck {
       }
       const content = this.takeEntry(entry);
       const isTrimmed = entry["trimmed"] === true;
-      if (before !== undefined && !isTrimmed && !this.isOvertaken) this.requireFolded(before, content);
+      const isCommitted = this.nextSeq - 1 <= this.durableSeqAtStart;
+      if (before !== undefined && isCommitted && !isTrimmed && !this.isOvertaken) this.requireFolded(before, content);
       before = isTrimmed ? undefined : content;
     }
     const lastSeq = this.nextSeq - 1;
@@ -114,6 +118,7 @@ export class SnapshotCheck {
       const fault = fold === undefined || isTrimmed ? "it must not be" : foldFault(fold, sources, content);
       if (fault !== undefined) fail("B2", `${id} in a snapshot does not stand for ${firstSeq}..${lastSeq}: ${fault}`);
       coverage.note("snapshot: fold");
+      model.noteGivenAsOne(firstSeq, lastSeq);
     }
     // A snapshot does not say it, and it keeps an event from being folded.
     return { ...content, retry: source?.retry };

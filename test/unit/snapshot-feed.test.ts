@@ -71,6 +71,15 @@ test("what folding overtakes is in the snapshot once", () => {
   expect(missing).toBe(0);
 });
 
+test("B2: what is not committed is not folded, so that no crash parts what was given as one", () => {
+  const { buffer } = makeBuffer({ relief: { fold: "text" } });
+  add(buffer, wordsFrom(0, 3));
+  buffer.flush(1000);
+  add(buffer, wordsFrom(3, 2));
+  const { events } = readSnapshot(buffer, new SnapshotFeed(buffer.lastSeq));
+  expect(events.map(({ id }) => id)).toEqual(["1-3", "1-4", "1-5"]);
+});
+
 test("before the first event it is empty, and says so", () => {
   const { buffer } = makeBuffer();
   expect(readSnapshot(buffer, new SnapshotFeed(0))).toEqual({ events: [], through: "0-0", missing: 0, id: "0-0" });

@@ -52,7 +52,7 @@ export function identifyClient(config: Pick<Config, "clientAuth" | "tenantByKey"
  */
 export function networkOf(address: string): string {
   if (address === "") return "unknown";
-  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
+  const mapped = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
   if (!address.includes(":")) return address;
   const [head = "", tail = ""] = address.split("::");
