@@ -11,7 +11,7 @@ import type { HonoEnv, Services } from "./http/context.ts";
 import { problemResponse } from "./http/problem.ts";
 import { checkRequestSize } from "./http/request-limits.ts";
 import { randomRequestId } from "./request-ids.ts";
-import { mountAdmin } from "./routes/admin.ts";
+import { mountAdmin } from "./routes/admin/index.ts";
 import { mountDemoPage } from "./routes/demo-page.ts";
 import { mountEvents } from "./routes/events.ts";
 import { mountIcebergCatalog } from "./routes/iceberg-catalog.ts";

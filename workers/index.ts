@@ -17,6 +17,7 @@ import { StreamObjects } from "./stream-objects.ts";
 export { EventBuffer } from "../durable-objects/event-buffer.ts";
 export { IcebergTable } from "../durable-objects/iceberg-table.ts";
 export { RequestStream } from "../durable-objects/request-stream.ts";
+export { ServiceMonitor } from "../durable-objects/service-monitor.ts";
 
 const logSink = createLogSink((line) => console.log(line));
 const apps = new WeakMap<Env, Promise<Hono<HonoEnv>>>();

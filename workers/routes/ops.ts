@@ -5,6 +5,7 @@ import type { Hono } from "hono";
 
 import type { ConfigFault } from "../../protocol/errors.ts";
 import type { HonoEnv } from "../http/context.ts";
+import { json } from "../http/json-response.ts";
 import { mount } from "../http/mount.ts";
 import type { StreamObjects } from "../stream-objects.ts";
 
@@ -27,8 +28,4 @@ async function ready(readiness: Readiness): Promise<Response> {
   const hasAnswered = probe.ok || probe.error.code === "stream_expired";
   const checks = { configuration: "ok", stream_objects: hasAnswered ? "ok" : "unreachable" };
   return json(hasAnswered ? 200 : 503, { status: hasAnswered ? "ready" : "unavailable", checks });
-}
-
-function json(status: number, body: object): Response {
-  return Response.json(body, { status, headers: { "Cache-Control": "no-store" } });
 }
