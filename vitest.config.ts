@@ -10,6 +10,8 @@ const BLACKBOX_TIMEOUT_MS = 60_000;
 const SLOW_TIMEOUT_MS = 300_000;
 /** The first run installs the engines. */
 const INTEROP_TIMEOUT_MS = 900_000;
+/** Fails a test file that has had a secret written somewhere. */
+const WATCH_SECRETS = ["test/fixtures/watch-secrets.ts"];
 
 export default defineConfig({
   test: {
@@ -19,6 +21,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          setupFiles: WATCH_SECRETS,
           include: ["test/unit/**/*.test.ts", "test/simulation/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -31,11 +34,17 @@ export default defineConfig({
             miniflare: { bindings: { ...TEST_SECRETS, CLIENT_AUTH: "none" } },
           }),
         ],
-        test: { name: "workerd", include: ["test/workerd/**/*.test.ts"], testTimeout: 30_000 },
+        test: {
+          name: "workerd",
+          setupFiles: WATCH_SECRETS,
+          include: ["test/workerd/**/*.test.ts"],
+          testTimeout: 30_000,
+        },
       },
       {
         test: {
           name: "blackbox",
+          setupFiles: WATCH_SECRETS,
           include: ["test/blackbox/**/*.test.ts"],
           globalSetup: ["test/fixtures/build-bundle.ts"],
           testTimeout: BLACKBOX_TIMEOUT_MS,
@@ -45,6 +54,7 @@ export default defineConfig({
       {
         test: {
           name: "faults",
+          setupFiles: WATCH_SECRETS,
           include: ["test/faults/**/*.test.ts"],
           globalSetup: ["test/fixtures/build-bundle.ts"],
           testTimeout: SLOW_TIMEOUT_MS,
@@ -54,6 +64,7 @@ export default defineConfig({
       {
         test: {
           name: "slow",
+          setupFiles: WATCH_SECRETS,
           include: ["test/slow/**/*.test.ts"],
           globalSetup: ["test/fixtures/build-bundle.ts"],
           testTimeout: SLOW_TIMEOUT_MS,
@@ -65,6 +76,7 @@ export default defineConfig({
       {
         test: {
           name: "interop",
+          setupFiles: WATCH_SECRETS,
           include: ["test/interop/**/*.test.ts"],
           globalSetup: ["test/fixtures/build-bundle.ts"],
           testTimeout: INTEROP_TIMEOUT_MS,

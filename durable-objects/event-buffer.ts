@@ -3,10 +3,21 @@
  */
 import { DurableObject } from "cloudflare:workers";
 
+import type {
+  ExportPage,
+  ExportPageCall,
+  ExportScope,
+  LetterPage,
+  PurgeAnswer,
+  PurgeCall,
+  RedriveAnswer,
+  ResetAnswer,
+} from "../protocol/buffer-call.ts";
 import type { ConfigFault } from "../protocol/errors.ts";
 import type { AppendAnswer, AppendCall, ShardFlushReport, ShardStatus } from "../protocol/lake-call.ts";
 import { readLakeSettings, type LakeSettings } from "../protocol/lake-settings.ts";
-import { TABLE_OBJECT_NAME } from "../protocol/shard-choice.ts";
+import type { KnownStream, ShardRollup, TimelineEntry } from "../protocol/rollup.ts";
+import { MONITOR_OBJECT_NAME, TABLE_OBJECT_NAME } from "../protocol/shard-choice.ts";
 import { createLogSink } from "../protocol/telemetry.ts";
 import { Alarms } from "./alarms.ts";
 import type { BatchSink } from "./analytics/batch-sink.ts";
@@ -51,6 +62,7 @@ export class EventBuffer extends DurableObject<ShardEnv> {
       waitUntil: (work) => ctx.waitUntil(work),
       log: logSink,
       blockedBy: blockedByFaults(faults),
+      wakeMonitor: () => ctx.waitUntil(this.wakeMonitor()),
     });
   }
 
@@ -67,8 +79,55 @@ export class EventBuffer extends DurableObject<ShardEnv> {
     return this.shard.status();
   }
 
+  rollup(): ShardRollup | undefined {
+    return this.shard.rollup();
+  }
+
+  timeline(requestId: string): TimelineEntry[] {
+    return this.shard.timeline(requestId);
+  }
+
+  knownStream(requestId: string): KnownStream | undefined {
+    return this.shard.knownStream(requestId);
+  }
+
+  /** All of these are `undefined` of a shard that never took an event. */
+  exportScope(): ExportScope | undefined {
+    return this.shard.operations?.exportScope();
+  }
+
+  exportPage(call: ExportPageCall): ExportPage | undefined {
+    return this.shard.operations?.exportPage(call);
+  }
+
+  async reset(confirm: string | undefined): Promise<ResetAnswer | undefined> {
+    return this.shard.operations?.reset(confirm);
+  }
+
+  deadLetters(afterLetterId: number, limit: number): LetterPage | undefined {
+    return this.shard.operations?.deadLetters(afterLetterId, limit);
+  }
+
+  async redrive(ids: readonly number[] | undefined): Promise<RedriveAnswer | undefined> {
+    return this.shard.operations?.redrive(ids);
+  }
+
+  async purge(call: PurgeCall): Promise<PurgeAnswer | undefined> {
+    return this.shard.operations?.purge(call);
+  }
+
   override async alarm(): Promise<void> {
     return this.shard.alarm();
+  }
+
+  private async wakeMonitor(): Promise<void> {
+    // Deployed without a monitor, a shard does all the rest.
+    const monitors: typeof this.env.SERVICE_MONITOR | undefined = this.env.SERVICE_MONITOR;
+    try {
+      await monitors?.getByName(MONITOR_OBJECT_NAME).wake();
+    } catch {
+      // It looks by itself, too, and is told again in a minute: a failure to reach it now loses nothing.
+    }
   }
 
   private createSink(): BatchSink {
@@ -83,6 +142,7 @@ export class EventBuffer extends DurableObject<ShardEnv> {
         return asked;
       },
       stage: (call) => within(this.table.stage(call), "the table object", TABLE_TIMEOUT_MS),
+      withdraw: (batch) => within(this.table.withdraw(batch), "the table object", TABLE_TIMEOUT_MS),
     });
   }
 

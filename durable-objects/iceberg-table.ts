@@ -5,7 +5,15 @@
 import { DurableObject } from "cloudflare:workers";
 
 import type { ConfigFault } from "../protocol/errors.ts";
-import type { CommitReport, CompactionReport, ExpiryReport, StageCall, TableStatus } from "../protocol/lake-call.ts";
+import type {
+  CommitReport,
+  CompactionReport,
+  ExpiryReport,
+  StageAnswer,
+  StageCall,
+  TableProbe,
+  TableStatus,
+} from "../protocol/lake-call.ts";
 import { readLakeSettings, type LakeSettings } from "../protocol/lake-settings.ts";
 import { shardName } from "../protocol/shard-choice.ts";
 import { createLogSink, type LakeTelemetry } from "../protocol/telemetry.ts";
@@ -29,6 +37,8 @@ import { sleep, within } from "../protocol/timing.ts";
 const CATALOG_TIMEOUT_MS = 30_000;
 /** Whoever asks how things are wants an answer when they are bad, too. */
 const STATUS_TIMEOUT_MS = 5_000;
+/** Of no object: whether the bucket answers is what is asked. */
+const PROBE_KEY = "readiness-probe";
 /** How often a faulty configuration is looked at again. */
 const BLOCKED_RETRY_MS = 60_000;
 
@@ -88,10 +98,16 @@ export class IcebergTable extends DurableObject<Env> {
     return this.store.listShards();
   }
 
-  /** Takes a batch's files for good. Idempotent. */
-  async stage({ shardIndex, shard, batch, files }: StageCall): Promise<void> {
-    this.store.stage({ shard, index: shardIndex }, batch, files);
+  /** Takes a batch's files for good, unless it was withdrawn. Idempotent. */
+  async stage({ shardIndex, shard, batch, files }: StageCall): Promise<StageAnswer> {
+    const outcome = this.store.stage({ shard, index: shardIndex }, batch, files);
     await this.arm();
+    return outcome === "withdrawn" ? "withdrawn" : "taken";
+  }
+
+  /** Refuses a batch for good, unless it has been taken. Idempotent. */
+  withdraw({ shardIndex, shard, batch }: Omit<StageCall, "files">): StageAnswer {
+    return this.store.withdraw({ shard, index: shardIndex }, batch) ? "withdrawn" : "taken";
   }
 
   /** Where the table's files go; makes the table where there is none. @throws where the catalog fails */
@@ -115,6 +131,15 @@ export class IcebergTable extends DurableObject<Env> {
       const reason = error instanceof Error ? error.message : "the catalog failed";
       return { ...describeTable(this.settings, staged, "unreadable"), last_error: reason };
     }
+  }
+
+  /** Whether what the table stands on can be used just now. Writes nothing, and tells nothing of why not. */
+  async probe(): Promise<TableProbe> {
+    const [catalog, bucket] = await Promise.all([
+      answers(this.catalog.load(), "the catalog"),
+      answers(this.env.LAKE_BUCKET.head(PROBE_KEY), "the bucket"),
+    ]);
+    return { catalog, bucket };
   }
 
   async compact(): Promise<CompactionReport> {
@@ -171,6 +196,13 @@ export class IcebergTable extends DurableObject<Env> {
     const sink = fanOut(logSink, outlet.sink);
     return (event) => sink({ ...event, time: new Date().toISOString() });
   }
+}
+
+async function answers(call: Promise<unknown>, name: string): Promise<"ok" | "failed"> {
+  return within(call, name, STATUS_TIMEOUT_MS).then(
+    () => "ok" as const,
+    () => "failed" as const,
+  );
 }
 
 function createCatalog(settings: LakeSettings, objects: R2ObjectStore): Catalog {

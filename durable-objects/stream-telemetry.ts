@@ -8,10 +8,18 @@ import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
 import { sleep, within } from "../protocol/timing.ts";
 
 const HAND_OFF_TIMEOUT_MS = 30_000;
+/** Longer nobody waits who has asked for it; the outlet goes on by itself. */
+const DRAIN_TIMEOUT_MS = 10_000;
 
 const logSink = createLogSink((line) => console.log(line));
 
-export function streamTelemetry(ctx: DurableObjectState, env: Env): TelemetrySink {
+export interface StreamTelemetryPort {
+  readonly sink: TelemetrySink;
+  /** Hands over at once what waits. @returns how many events the shard has taken meanwhile */
+  readonly drain: () => Promise<number>;
+}
+
+export function streamTelemetry(ctx: DurableObjectState, env: Env): StreamTelemetryPort {
   // The Worker admits no request while these have faults.
   const { shards } = readLakeSettings({ ...env }, []);
   // All of one stream's telemetry in one shard: one call a batch.
@@ -29,5 +37,13 @@ export function streamTelemetry(ctx: DurableObjectState, env: Env): TelemetrySin
     randomId: () => crypto.randomUUID(),
     onDropped: logSink,
   });
-  return fanOut(logSink, outlet.sink);
+  return {
+    sink: fanOut(logSink, outlet.sink),
+    async drain() {
+      const before = outlet.deliveredEvents;
+      // Too slow or refused: what has not gone is tried again, and told where it fails for good.
+      await within(outlet.drain(), "the shard", DRAIN_TIMEOUT_MS).catch(() => undefined);
+      return outlet.deliveredEvents - before;
+    },
+  };
 }

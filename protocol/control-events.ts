@@ -16,6 +16,7 @@ export type EndReason =
   | "internal"
   | "object_restarted"
   | "cancelled_by_caller"
+  | "cancelled_by_operator"
   | "abandoned";
 
 export interface ResumeEvent {

@@ -38,8 +38,11 @@ export interface IngestCounts {
   readonly rejected: readonly EventRejection[];
 }
 
-/** What a rate limit is kept for. Whoever may start nothing more can still go on with what runs. */
-export type RateBudget = "start" | "resume";
+/**
+ * What a rate limit is kept for. Whoever may start nothing more can still go on with what runs; `admin` counts
+ * wrong credentials of operators.
+ */
+export type RateBudget = "start" | "resume" | "admin";
 
 export type SpillwayError =
   | { readonly code: "invalid_request"; readonly field: string; readonly detail: string }
@@ -47,8 +50,13 @@ export type SpillwayError =
   | { readonly code: "unauthorized"; readonly credential: Credential }
   | { readonly code: "token_invalid"; readonly reason: TokenFault }
   | { readonly code: "token_wrong_route"; readonly route: string }
+  /** A browser's credential on a call that another site may have made. */
+  | { readonly code: "csrf" }
   | { readonly code: "not_found" }
   | { readonly code: "stream_not_found" }
+  | { readonly code: "shard_not_found"; readonly shard: string }
+  /** What would be done cannot be undone: `expected` says what it would be done to. */
+  | { readonly code: "confirmation_needed"; readonly expected: string }
   | { readonly code: "method_not_allowed"; readonly allow: readonly string[] }
   | { readonly code: "idempotency_conflict" }
   | { readonly code: "token_expired" }
@@ -64,7 +72,9 @@ export type SpillwayError =
   | { readonly code: "headers_too_large"; readonly maxChars: number }
   | { readonly code: "internal" }
   | { readonly code: "upstream_unreachable" }
-  | { readonly code: "storage_unavailable"; readonly retryAfterSec: number }
+  /** `reason` only where operators ask. */
+  | { readonly code: "storage_unavailable"; readonly retryAfterSec: number; readonly reason?: string }
+  | { readonly code: "identity_unavailable"; readonly retryAfterSec: number }
   | { readonly code: "draining"; readonly retryAfterSec: number }
   | { readonly code: "misconfigured"; readonly faults: readonly ConfigFault[] }
   | { readonly code: "upstream_timeout"; readonly timeoutMs: number };
@@ -98,6 +108,12 @@ function rejectionSummary([first]: readonly EventRejection[]): string {
   return first === undefined ? "There was none." : `Event ${first.index}, ${first.field}: ${first.detail}`;
 }
 
+function rateDetail(budget: RateBudget): string {
+  return budget === "admin"
+    ? "Too many wrong credentials came from this network."
+    : `This client has made all the ${budget} calls it may for now.`;
+}
+
 /** Pure and exhaustive: one arm for each code. */
 export function describeProblem(error: SpillwayError): ProblemDescription {
   switch (error.code) {
@@ -119,10 +135,18 @@ export function describeProblem(error: SpillwayError): ProblemDescription {
       });
     case "token_wrong_route":
       return problem(403, "Resume token is for another route", `This token does not resume ${error.route}.`);
+    case "csrf":
+      return problem(403, "Not from our own page", "Send X-Spillway-Action: 1, and from this service's own pages.");
     case "not_found":
       return problem(404, "No such resource", "Nothing is served at this path.");
     case "stream_not_found":
       return problem(404, "No such stream", "There is no such stream for this caller.");
+    case "shard_not_found":
+      return problem(404, "No such shard", `${error.shard} is not configured and has never taken an event.`);
+    case "confirmation_needed":
+      return problem(409, "Confirmation needed", "Send what is expected as confirm, if that is what you mean.", {
+        extensions: { expected: error.expected },
+      });
     case "method_not_allowed":
       return problem(405, "Method not allowed", `Allowed here: ${error.allow.join(", ")}.`, {
         headers: { Allow: error.allow.join(", ") },
@@ -171,7 +195,7 @@ export function describeProblem(error: SpillwayError): ProblemDescription {
         ...retryAfter(error.retryAfterSec),
       });
     case "rate_limited":
-      return problem(429, "Too many requests", `This client has made all the ${error.budget} calls it may for now.`, {
+      return problem(429, "Too many requests", rateDetail(error.budget), {
         ...retryAfter(error.retryAfterSec),
         extensions: { budget: error.budget },
       });
@@ -182,7 +206,14 @@ export function describeProblem(error: SpillwayError): ProblemDescription {
     case "upstream_unreachable":
       return problem(502, "Upstream unreachable", "The upstream could not be reached.");
     case "storage_unavailable":
-      return problem(503, "Storage unavailable", "What this request needs cannot be reached just now.", {
+      return problem(
+        503,
+        "Storage unavailable",
+        error.reason ?? "What this request needs cannot be reached just now.",
+        retryAfter(error.retryAfterSec),
+      );
+    case "identity_unavailable":
+      return problem(503, "Identity cannot be checked", "The identity provider's keys cannot be fetched just now.", {
         ...retryAfter(error.retryAfterSec),
       });
     case "draining":

@@ -14,6 +14,8 @@ export interface AppendCall {
    * each flush would cause the next one.
    */
   readonly isRiding: boolean;
+  /** An operator sends again what had been exported: what it tells of the service was counted when it came first. */
+  readonly isReplayed?: boolean;
 }
 
 export type AppendAnswer =
@@ -59,6 +61,9 @@ export interface StageCall {
   readonly files: string;
 }
 
+/** `withdrawn`: its shard has given this batch up, and it is refused for good. */
+export type StageAnswer = "taken" | "withdrawn";
+
 export type CommitReport =
   | {
       readonly ok: true;
@@ -83,6 +88,12 @@ export interface TableStatus {
   readonly last_commit_at: string | null;
   readonly last_error: string | null;
   readonly next_attempt_at: string | null;
+}
+
+/** Whether the table object can use what the table stands on. */
+export interface TableProbe {
+  readonly catalog: "ok" | "failed";
+  readonly bucket: "ok" | "failed";
 }
 
 export interface CompactionReport {

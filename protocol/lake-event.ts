@@ -36,3 +36,10 @@ const MICROS_PER_DAY = 86_400_000_000;
 export function dayOf(timeUs: number): number {
   return Math.floor(timeUs / MICROS_PER_DAY);
 }
+
+/** RFC 3339 in UTC with all six digits of the microseconds. */
+export function timeTextOf(timeUs: number): string {
+  const micros = ((timeUs % 1_000_000) + 1_000_000) % 1_000_000;
+  const seconds = new Date((timeUs - micros) / MICROS_PER_MS).toISOString().slice(0, 19);
+  return `${seconds}.${String(micros).padStart(6, "0")}Z`;
+}

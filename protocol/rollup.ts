@@ -8,6 +8,10 @@ import type { StreamState } from "./stream-call.ts";
 
 /** Names as in `/metrics`, without prefix and `_total`; each with its labels' values in this order. */
 export const COUNTERS = {
+  /** Records of the service itself, of whatever name. */
+  telemetry_events: [],
+  /** Records that were held back where they arose, too many of a kind at once; also counted for what they are. */
+  telemetry_suppressed_events: ["event"],
   streams_started: ["route"],
   streams_ended: ["route", "state"],
   starts_refused: ["code"],
@@ -15,7 +19,7 @@ export const COUNTERS = {
   resume_successes: ["route"],
   /** By problem code; `token_invalid` and the like were refused before any stream was asked. */
   resume_failures: ["code"],
-  /** Events of sources, as far as telemetry of their streams says how far they have come. */
+  /** Events of sources, as far as telemetry of their streams has told: late for quiet streams, never too many. */
   source_events: [],
   trimmed_events: ["reason", "priority"],
   folded_events: [],
@@ -73,12 +77,12 @@ export interface KnownStream {
   readonly startedAtMs: number;
   readonly endedAtMs: number | undefined;
   readonly lastHeardAtMs: number;
-  /** Source events it is known to have had, at least. */
+  /** Source events it is known to have had, at least; exact once it has ended. */
   readonly events: number;
   readonly trimmedEvents: number;
   readonly foldedEvents: number;
   readonly resumes: number;
-  /** Readers that came less those that were removed: an estimate, the object knows. */
+  /** As last told, with a token or a removal. 0 once it has ended: its readers are told so and leave. */
   readonly readers: number;
   readonly isDegraded: boolean;
 }
@@ -119,7 +123,9 @@ export interface ShardRollup {
   /** Label values joined by `|` (`""` where there are none), for each counter that has counted. */
   readonly counters: Readonly<Partial<Record<CounterName, Readonly<Record<string, number>>>>>;
   readonly histograms: Readonly<Partial<Record<HistogramName, Histogram>>>;
-  /** Streams that have not ended, as far as is known; at most {@link ROLLUP_LIMITS}.activeStreams, the newest. */
+  /** Streams that have not ended, as far as is known. */
+  readonly activeStreamCount: number;
+  /** At most {@link ROLLUP_LIMITS}.activeStreams of them, the newest, the newest first. */
   readonly activeStreams: readonly KnownStream[];
   /** Those that have ended, the newest first. */
   readonly endedStreams: readonly KnownStream[];
@@ -129,14 +135,21 @@ export interface ShardRollup {
   readonly adminActions: readonly AdminActionNote[];
 }
 
-/** What one shard keeps at most: a few hundred KB, whatever happens. */
+/** One record told of a stream. */
+export interface TimelineEntry {
+  readonly atMs: number;
+  readonly event: string;
+  readonly fields: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/** What one shard keeps at most: below 1 MB as it is saved, a few MB in memory, whatever happens. */
 export const ROLLUP_LIMITS = {
   activeStreams: 1000,
   endedStreams: 100,
   notes: 30,
   /** Series of one counter; more label values are counted as `other`. */
   series: 100,
-  /** Streams with a timeline, and entries of each. */
+  /** Streams with a timeline, and entries of each, those told last. */
   timelines: 200,
   timelineEntries: 40,
 } as const;

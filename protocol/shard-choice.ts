@@ -11,6 +11,9 @@ export function shardName(index: number): string {
 /** Name of the one table object. */
 export const TABLE_OBJECT_NAME = "events";
 
+/** Name of the one monitor object. */
+export const MONITOR_OBJECT_NAME = "monitor";
+
 /** 32-bit FNV-1a: offset basis and prime. */
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;

@@ -31,6 +31,12 @@ export class TelemetryOutlet {
   private queue: LakeEvent[] = [];
   private isRunning = false;
   private overflow = 0;
+  /** Given up, and not told to the lake yet. */
+  private undelivered = 0;
+  /** The latest hand-off, under way or through. */
+  private latest: Promise<void> = Promise.resolve();
+  /** Events that were taken since it was made. */
+  deliveredEvents = 0;
 
   constructor(deps: OutletDeps) {
     this.deps = deps;
@@ -47,11 +53,17 @@ export class TelemetryOutlet {
     this.deps.waitUntil(this.run());
   };
 
+  /** Hands over at once what is queued, after what is under way; through when all of it was taken or dropped. */
+  async drain(): Promise<void> {
+    await this.latest;
+    for (let left = this.queue.length; left > 0; left -= BATCH_MAX_EVENTS) await this.handOverNext();
+  }
+
   private async run(): Promise<void> {
     try {
       while (this.queue.length > 0) {
         await this.deps.sleep(GATHER_MS);
-        await this.handOver(this.queue.splice(0, BATCH_MAX_EVENTS));
+        await this.handOverNext();
         this.tellOverflow();
       }
     } finally {
@@ -59,31 +71,49 @@ export class TelemetryOutlet {
     }
   }
 
+  /** One at a time, whoever asks: events arrive in their order. */
+  private handOverNext(): Promise<void> {
+    this.latest = this.latest.then(() => this.handOver(this.queue.splice(0, BATCH_MAX_EVENTS)));
+    return this.latest;
+  }
+
   private async handOver(events: readonly LakeEvent[]): Promise<void> {
+    // Somebody who could not wait was first.
+    if (events.length === 0) return;
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       try {
-        if (await this.deps.send(events)) return;
+        if (await this.deps.send(events)) {
+          this.deliveredEvents += events.length;
+          this.tellUndelivered();
+          return;
+        }
       } catch {
         // Out of reach just now; what matters is whether it is still so after the last attempt.
       }
       if (attempt < ATTEMPTS_MAX) await this.deps.sleep(GATHER_MS * 2 ** attempt);
     }
-    this.tellDropped(events.length, "not_delivered");
+    this.undelivered += events.length;
+    this.deps.onDropped(this.droppedRecord(events.length, "not_delivered"));
+  }
+
+  /** The lake can be reached again: what was lost meanwhile is known there, too. */
+  private tellUndelivered(): void {
+    if (this.undelivered === 0) return;
+    const record = this.droppedRecord(this.undelivered, "not_delivered");
+    this.undelivered = 0;
+    this.sink(record);
   }
 
   private tellOverflow(): void {
     if (this.overflow === 0) return;
-    const dropped = this.overflow;
+    const record = this.droppedRecord(this.overflow, "queue_full");
     this.overflow = 0;
-    this.tellDropped(dropped, "queue_full");
+    this.deps.onDropped(record);
+    this.sink(record);
   }
 
-  private tellDropped(events: number, reason: "queue_full" | "not_delivered"): void {
-    const time = new Date(this.deps.clock()).toISOString();
-    const record: TelemetryRecord = { event: "TelemetryDropped", events, reason, time };
-    this.deps.onDropped(record);
-    // Into the table too, once it can be reached again.
-    if (reason === "queue_full") this.sink(record);
+  private droppedRecord(events: number, reason: "queue_full" | "not_delivered"): TelemetryRecord {
+    return { event: "TelemetryDropped", events, reason, time: new Date(this.deps.clock()).toISOString() };
   }
 }
 

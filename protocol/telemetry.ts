@@ -23,7 +23,8 @@ export type StreamTelemetry =
     }
   /** Before there was a stream: the caller is over its budget. */
   | { readonly event: "SseStartRefused"; readonly code: ErrorCode }
-  | { readonly event: "SseResumeIssued"; readonly position: string }
+  /** With the number of readers and of source events at the time. */
+  | { readonly event: "SseResumeIssued"; readonly position: string; readonly readers: number; readonly events: number }
   | { readonly event: "SseResumeAttempt"; readonly position: string }
   | { readonly event: "SseResumeSuccess"; readonly position: string; readonly replayed_events: number }
   | { readonly event: "SseResumeFailed"; readonly code: ErrorCode; readonly reason?: TokenFault }
@@ -84,7 +85,15 @@ export type StreamTelemetry =
       readonly position: string;
       readonly missing_events: number;
     }
-  | { readonly event: "SseReaderRemoved"; readonly reason: ReaderRemovalReason; readonly age_ms: number }
+  /** `bytes` were sent to it; `readers` are left, `events` are the source's so far. */
+  | {
+      readonly event: "SseReaderRemoved";
+      readonly reason: ReaderRemovalReason;
+      readonly age_ms: number;
+      readonly bytes: number;
+      readonly readers: number;
+      readonly events: number;
+    }
   | { readonly event: "SseDegraded"; readonly kind: DegradedKind; readonly is_over?: true };
 
 /** Kinds of which several may share a record. */
@@ -113,6 +122,16 @@ export type LakeTelemetry =
       readonly reason: string;
       readonly retry_ms: number;
     }
+  /** An operator has emptied the shard; what was dropped lies in the bucket, in `exports` objects. */
+  | {
+      readonly event: "BufferReset";
+      readonly shard: string;
+      readonly events: number;
+      readonly bytes: number;
+      readonly exports: number;
+      readonly delivered_events: number;
+      readonly kept_events: number;
+    }
   | { readonly event: "DeadLettered"; readonly shard: string; readonly events: number; readonly reason: string }
   | {
       readonly event: "IcebergCommitted";
@@ -127,7 +146,38 @@ export type LakeTelemetry =
   | { readonly event: "IcebergCommitFailed"; readonly reason: string; readonly attempts: number }
   /** Events that could not be handed to a shard: `reason` says why they are not in the table. */
   | { readonly event: "TelemetryDropped"; readonly events: number; readonly reason: "queue_full" | "not_delivered" }
-  | { readonly event: "AdminAction"; readonly action: string; readonly actor: string; readonly result: string };
+  | {
+      readonly event: "AdminAction";
+      readonly action: string;
+      /** As configured; `unknown` where it was refused. */
+      readonly actor: string;
+      /** The answer's status, or why there was none. */
+      readonly result: string;
+      /** A shard or a request id, where the action is on one. */
+      readonly target?: string;
+      /** Refusals before this one that were too many to tell. */
+      readonly untold?: number;
+    }
+  /** An alert fires, or does so at another severity. `value` as the alert measures it; `null` where there is none. */
+  | ({ readonly event: "AlertFired" } & AlertTelemetry)
+  | ({ readonly event: "AlertResolved" } & AlertTelemetry)
+  /** A message that the alert webhook did not take, and that is not sent again. */
+  | {
+      readonly event: "AlertWebhookFailed";
+      readonly message_id: string;
+      readonly tries: number;
+      readonly reason: string;
+    };
+
+interface AlertTelemetry {
+  readonly alert: string;
+  readonly severity: "info" | "warning" | "critical";
+  /** What it is about: a shard's name, or `streams`, `lake`, `table`, `service`. */
+  readonly subject: string;
+  readonly value: number | null;
+  readonly threshold: number;
+  readonly message: string;
+}
 
 /** What the Worker itself does. */
 interface EdgeTelemetry {
@@ -140,7 +190,14 @@ interface EdgeTelemetry {
   readonly failures: number;
 }
 
-type Telemetry = StreamTelemetry | LakeTelemetry | EdgeTelemetry;
+/** Of a kind that nothing more was told of since: how many records the volume limit held back. */
+interface LimitTelemetry {
+  readonly event: "TelemetrySuppressed";
+  readonly kind: string;
+  readonly suppressed: number;
+}
+
+type Telemetry = StreamTelemetry | LakeTelemetry | EdgeTelemetry | LimitTelemetry;
 
 /** Who an event is about. */
 export interface TelemetrySubject {
@@ -157,6 +214,7 @@ export type TelemetrySink = (record: TelemetryRecord) => void;
 
 /** Most records per kind and second that one isolate passes on; the rest is counted. */
 const RECORDS_PER_KIND_AND_SEC = 50;
+const WINDOW_MS = 1000;
 
 interface KindWindow {
   startMs: number;
@@ -166,7 +224,8 @@ interface KindWindow {
 
 /**
  * One JSON line per record, at most {@link RECORDS_PER_KIND_AND_SEC} per kind and second. The first
- * line after a flood carries `suppressed`: how many of its kind were not written.
+ * line after a flood carries `suppressed`: how many of its kind were not written. Where the next line is of
+ * another kind, a `TelemetrySuppressed` before it says so.
  */
 export function createLogSink(write: (line: string) => void): TelemetrySink {
   return limitPerKind((record, suppressed) =>
@@ -181,7 +240,12 @@ export function limitPerKind(pass: (record: TelemetryRecord, suppressed: number)
     const nowMs = Date.parse(record.time);
     const window = windows.get(record.event) ?? { startMs: nowMs, passed: 0, suppressed: 0 };
     windows.set(record.event, window);
-    if (nowMs - window.startMs >= 1000 || nowMs < window.startMs) {
+    for (const [kind, held] of windows) {
+      if (kind === record.event || held.suppressed === 0 || nowMs - held.startMs < WINDOW_MS) continue;
+      pass({ event: "TelemetrySuppressed", kind, suppressed: held.suppressed, time: record.time }, 0);
+      held.suppressed = 0;
+    }
+    if (nowMs - window.startMs >= WINDOW_MS || nowMs < window.startMs) {
       window.startMs = nowMs;
       window.passed = 0;
     }

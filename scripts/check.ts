@@ -12,6 +12,7 @@ const CHECKS: readonly { readonly name: string; readonly run: () => boolean }[] 
   { name: "unused code", run: () => npmRun("knip") },
   { name: "binding types", run: () => npmRun("types:check") },
   { name: "deployable bundle", run: checkBundle },
+  { name: "deployable environments", run: () => ["staging", "production"].every(checkEnvironment) },
 ];
 
 const failed = CHECKS.filter(({ name, run }) => {
@@ -23,6 +24,14 @@ process.exit(failed.length === 0 ? 0 : 1);
 
 function npmRun(script: string): boolean {
   return spawnSync("npm", ["run", "--silent", script], { stdio: "inherit" }).status === 0;
+}
+
+/** wrangler's own judgement of an environment, with all that it inherits. */
+function checkEnvironment(environment: string): boolean {
+  const args = ["deploy", "--dry-run", "--env", environment];
+  const { status, stdout, stderr } = spawnSync("wrangler", args, { encoding: "utf8" });
+  console.log(status === 0 ? `${environment}: passes a dry run` : `${stdout}${stderr}`);
+  return status === 0;
 }
 
 function checkBundle(): boolean {

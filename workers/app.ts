@@ -57,7 +57,7 @@ export function createApp(services: Services): Hono<HonoEnv> {
     );
   }
   limitRequestSize(app);
-  mountOps(app, { streams: services.streams });
+  mountOps(app, { readiness: services.readiness });
   mountDemoPage(app);
   mountEvents(app, {
     ingestKeys: services.config.ingestKeys,

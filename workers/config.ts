@@ -7,6 +7,7 @@
 import type { ConfigFault } from "../protocol/errors.ts";
 import { ROW_MAX_BYTES, SEGMENT_MAX_BYTES } from "../protocol/limits.ts";
 import { readLakeSettings, type LakeSettings } from "../protocol/lake-settings.ts";
+import { readMonitorSettings, type MonitorSettings } from "../protocol/monitor-settings.ts";
 import type { StreamSettings } from "../protocol/stream-settings.ts";
 import {
   isMissing,
@@ -18,13 +19,14 @@ import {
   type NumberVariable,
   type Variables,
 } from "../protocol/variable-reading.ts";
+import { readAdminConfig, type AdminConfig } from "./admin-config.ts";
 import { readIngestKeys } from "./ingest/ingest-keys.ts";
 import { readRateLimits, type RateLimits } from "./rate-limits.ts";
 import { readRoutes, type RouteConfig } from "./route-config.ts";
 import type { ReliefSwitches } from "./route-relief.ts";
 import { ALLOWED_TENANT_KEYS, readTenantKeys } from "./tenant-keys.ts";
 
-export interface Config {
+export interface Config extends AdminConfig {
   readonly routes: readonly RouteConfig[];
   readonly settings: StreamSettings;
   readonly reliefSwitches: ReliefSwitches;
@@ -37,7 +39,7 @@ export interface Config {
   readonly tenantByKey: ReadonlyMap<string, string>;
   readonly corsOrigins: readonly string[] | "*";
   readonly lake: LakeSettings;
-  readonly adminToken: string;
+  readonly monitor: MonitorSettings;
   /** Tenant by key of whoever may send events. Without any, nobody may. */
   readonly ingestKeys: ReadonlyMap<string, string>;
   /** Opens the embedded catalog for reading; without one it stays closed. */
@@ -110,7 +112,8 @@ export function readConfig(variables: Variables): ConfigReading {
     tenantByKey: readClientKeys(variables["CLIENT_KEYS"], clientAuth, faults),
     corsOrigins: readOrigins(variables["CORS_ORIGINS"], faults),
     lake: readLakeSettings(variables, faults),
-    adminToken: readAdminToken(variables, faults),
+    monitor: readMonitorSettings(variables, faults),
+    ...readAdminConfig(variables, faults),
     ingestKeys: readIngestKeys(variables["INGEST_KEYS"], faults),
     icebergReadToken: readSecret(variables, "ICEBERG_READ_TOKEN", faults),
     rateLimits: readRateLimits(variables, faults),
@@ -165,16 +168,6 @@ function readClientKeys(given: unknown, clientAuth: string, faults: ConfigFault[
     faults.push({ variable: "CLIENT_KEYS", found: "nothing", allowed });
   }
   return readTenantKeys("CLIENT_KEYS", given, faults);
-}
-
-/** Operators cannot do without it: the service does not start where it is missing. */
-function readAdminToken(variables: Variables, faults: ConfigFault[]): string {
-  const token = readSecret(variables, "ADMIN_TOKEN", faults);
-  if (token === undefined && isMissing(variables["ADMIN_TOKEN"])) {
-    const allowed = `a secret of at least ${SECRET_MIN_CHARS} characters`;
-    faults.push({ variable: "ADMIN_TOKEN", found: "nothing", allowed });
-  }
-  return token ?? "";
 }
 
 function readOrigins(given: unknown, faults: ConfigFault[]): readonly string[] | "*" {

@@ -16,6 +16,12 @@ import { shardName, TABLE_OBJECT_NAME } from "../protocol/shard-choice.ts";
 
 const FLUSHES_AT_ONCE = 2;
 
+interface FoundShards {
+  readonly indexes: readonly number[];
+  /** Why there may be more. */
+  readonly error: string | null;
+}
+
 export class Lake {
   private readonly shards: Env["EVENT_BUFFER_DO"];
   private readonly tables: Env["ICEBERG_TABLE_DO"];
@@ -40,7 +46,15 @@ export class Lake {
 
   /** Flushes every shard there is, and then commits what they staged. */
   async flushAll(): Promise<AdminFlushReport> {
-    const { indexes, error } = await this.findShards();
+    return this.flushFound(await this.findShards());
+  }
+
+  /** Flushes these shards alone, and then commits what is staged. */
+  async flushShards(indexes: readonly number[]): Promise<AdminFlushReport> {
+    return this.flushFound({ indexes, error: null });
+  }
+
+  private async flushFound({ indexes, error }: FoundShards): Promise<AdminFlushReport> {
     const shards = await this.flushInTurns(indexes);
     const commit = await this.commit();
     const failed = shards.filter((shard) => shard.error !== null).map((shard) => shard.name);
@@ -78,7 +92,7 @@ export class Lake {
   }
 
   /** The configured shards, and whichever ever took an event. */
-  private async findShards(): Promise<{ indexes: readonly number[]; error: string | null }> {
+  async findShards(): Promise<FoundShards> {
     const indexes = new Set(Array.from({ length: this.settings.shards }, (_, index) => index));
     try {
       for (const { index } of await this.table.listShards()) indexes.add(index);

@@ -18,17 +18,24 @@ export interface RateLimits {
   readonly periodSec: number;
 }
 
-const LIMITER_BINDINGS = { start: "RATE_LIMIT_START", resume: "RATE_LIMIT_RESUME" } as const;
+const LIMITER_BINDINGS = {
+  start: "RATE_LIMIT_START",
+  resume: "RATE_LIMIT_RESUME",
+  admin: "RATE_LIMIT_ADMIN",
+} as const satisfies Record<RateBudget, string>;
 const PERIOD_VARIABLE = "RATE_LIMIT_PERIOD_SEC";
 
 /** What the platform allows as a period; the first is the default. */
 const PERIODS_SEC = [60, 10] as const;
 
 export function readRateLimits(variables: Variables, faults: ConfigFault[]): RateLimits {
-  const start = readLimiter(variables, LIMITER_BINDINGS.start, faults);
-  const resume = readLimiter(variables, LIMITER_BINDINGS.resume, faults);
+  const limiters: Partial<Record<RateBudget, RateLimiter>> = {};
+  for (const budget of ["start", "resume", "admin"] as const) {
+    const limiter = readLimiter(variables, LIMITER_BINDINGS[budget], faults);
+    if (limiter !== undefined) limiters[budget] = limiter;
+  }
   return {
-    limiters: { ...(start === undefined ? {} : { start }), ...(resume === undefined ? {} : { resume }) },
+    limiters,
     periodSec: readPeriodSec(variables, faults),
   };
 }

@@ -25,6 +25,11 @@ export async function deriveRequestId(
   return base64url(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(message))));
 }
 
+/** Whether it looks like one of ours, of 20 random bytes or 32 derived ones: all else is not looked for, nor told of. */
+export function isRequestId(text: string): boolean {
+  return /^(?:[\w-]{27}|[\w-]{43})$/.test(text);
+}
+
 /** SHA-256 of what a start asks for: the same key with another query or body is a conflict. */
 export async function fingerprintOf(query: string, body: Uint8Array | undefined): Promise<string> {
   const head = new TextEncoder().encode(`${query}\n`);

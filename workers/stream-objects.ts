@@ -1,7 +1,9 @@
 /**
  * The Worker's only way to a stream object: one call, and every way it can fail as a value.
  */
+import type { StreamHandOver, StreamInspection } from "../protocol/admin-streams.ts";
 import type { SpillwayError } from "../protocol/errors.ts";
+import { within } from "../protocol/timing.ts";
 import {
   CALL_HEADER,
   encodeCall,
@@ -19,6 +21,8 @@ export type ObjectAnswer =
   | { readonly kind: "unreachable"; readonly error: SpillwayError };
 
 const RETRY_AFTER_SEC = 2;
+/** A hand-over waits for the stream's shard: 10 s at most, and it is not the only thing it does. */
+const HAND_OVER_TIMEOUT_MS = 15_000;
 
 export class StreamObjects {
   private readonly namespace: Env["REQUEST_STREAM"];
@@ -53,11 +57,32 @@ export class StreamObjects {
   }
 
   async status(ticket: StreamTicket): Promise<Result<StreamStatus>> {
-    return settle(() => this.stub(ticket.requestId).status(ticket));
+    return settleResult(() => this.stub(ticket.requestId).status(ticket));
   }
 
   async cancel(ticket: StreamTicket): Promise<Result<StreamStatus>> {
-    return settle(() => this.stub(ticket.requestId).cancel(ticket));
+    return settleResult(() => this.stub(ticket.requestId).cancel(ticket));
+  }
+
+  /** What operators are shown of it; `undefined` where its object holds nothing. */
+  async inspect(requestId: string, timeoutMs: number): Promise<Result<StreamInspection | undefined>> {
+    const ask = async () => this.stub(requestId).inspect(requestId);
+    return settle(() => within(ask(), "the stream object", timeoutMs));
+  }
+
+  async cancelByOperator(requestId: string): Promise<Result<StreamStatus | undefined>> {
+    return settle(() => this.stub(requestId).cancelByOperator(requestId));
+  }
+
+  /** Lets a stream write and tell at once what would otherwise wait for its time. */
+  async handOver(requestId: string): Promise<Result<StreamHandOver | undefined>> {
+    const ask = async () => this.stub(requestId).handOver(requestId);
+    return settle(() => within(ask(), "the stream object", HAND_OVER_TIMEOUT_MS));
+  }
+
+  /** What a stream's object is addressed by: its telemetry goes to the shard that this chooses. */
+  objectId(requestId: string): string {
+    return this.namespace.idFromName(requestId).toString();
   }
 
   private stub(requestId: string) {
@@ -65,9 +90,14 @@ export class StreamObjects {
   }
 }
 
-async function settle(call: () => Promise<Result<StreamStatus>>): Promise<Result<StreamStatus>> {
+async function settleResult(call: () => Promise<Result<StreamStatus>>): Promise<Result<StreamStatus>> {
+  const settled = await settle(call);
+  return settled.ok ? settled.value : settled;
+}
+
+async function settle<T>(call: () => Promise<T>): Promise<Result<T>> {
   try {
-    return await withOneRetry(call);
+    return { ok: true, value: await withOneRetry(call) };
   } catch (error) {
     return { ok: false, error: classify(error) };
   }

@@ -22,12 +22,23 @@ export interface Delivery {
   readonly poison: readonly PoisonRow[];
 }
 
+/** `unknown`: whether any of it has been taken cannot be told. */
+export type WithdrawAnswer = "withdrawn" | "taken" | "unknown";
+
 export interface BatchSink {
   /**
    * Delivers a batch; returns only once its events are safe without the shard. Delivering the same batch
    * again, after whatever interruption, must not add its events a second time where the sink can tell.
    *
+   * @returns `withdrawn` of a batch that was withdrawn before: it can never be delivered under this number
    * @throws where it may succeed later
    */
-  deliver(batch: Batch): Promise<Delivery>;
+  deliver(batch: Batch): Promise<Delivery | "withdrawn">;
+  /**
+   * Makes sure that a batch which has not been taken never will be, however late an earlier delivery of it
+   * arrives.
+   *
+   * @throws where nothing is known; it may be withdrawn or not
+   */
+  withdraw(batch: Omit<Batch, "rows">): Promise<WithdrawAnswer>;
 }

@@ -4,7 +4,8 @@
  */
 import type { ObjectStore } from "../iceberg/object-store.ts";
 import type { ShardBuffer } from "./shard-buffer.ts";
-import type { DeadLetter, ShardStore } from "./shard-store.ts";
+import type { DeadLetter } from "./dead-letter-store.ts";
+import type { ShardStore } from "./shard-store.ts";
 
 /** Letters of one object: 50 of the largest are 100 MB, so fewer of those. */
 const LETTERS_PER_OBJECT = 20;
@@ -21,7 +22,7 @@ export interface SpillDeps {
 export async function spillDeadLetters({ buffer, store, objects, max }: SpillDeps): Promise<void> {
   while (buffer.deadLetterCount > max) {
     const excess = buffer.deadLetterCount - max;
-    const letters = store.oldestDeadLetters(Math.min(excess, LETTERS_PER_OBJECT));
+    const letters = store.letters.list(Math.min(excess, LETTERS_PER_OBJECT));
     const last = letters.at(-1);
     const [first] = letters;
     if (first === undefined || last === undefined) return;
@@ -33,7 +34,8 @@ export async function spillDeadLetters({ buffer, store, objects, max }: SpillDep
   }
 }
 
-function encodeLetters(letters: readonly DeadLetter[]): Uint8Array {
+/** One line each, the event as the text that it is kept as. */
+export function encodeLetters(letters: readonly DeadLetter[]): Uint8Array {
   const lines = letters.map(({ letterId, event, reason, attempts, atMs }) =>
     JSON.stringify({ letter_id: letterId, event, reason, attempts, at: new Date(atMs).toISOString() }),
   );

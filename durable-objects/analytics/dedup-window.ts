@@ -54,13 +54,54 @@ export class DedupWindow {
     while ((this.size > this.maxEvents || this.entries.length > this.maxAppends) && this.entries.length > 1) {
       const oldest = this.entries.shift();
       if (oldest === undefined) break;
-      for (const { high, low } of fromPairs(oldest.packed)) {
-        if (this.lowByHigh.get(high) === low) this.lowByHigh.delete(high);
-      }
+      for (const fingerprint of fromPairs(oldest.packed)) this.forget(fingerprint);
       this.size -= oldest.packed.length / 2;
       left.push(oldest.firstSeq);
     }
     return left;
+  }
+
+  /** Appends of the range are forgotten, as if they had never come. */
+  forgetRows(fromSeq: number, uptoSeq: number): void {
+    for (let at = this.entries.length - 1; at >= 0; at--) {
+      const entry = this.entries[at];
+      if (entry === undefined || entry.firstSeq < fromSeq || entry.firstSeq > uptoSeq) continue;
+      for (const fingerprint of fromPairs(entry.packed)) this.forget(fingerprint);
+      this.size -= entry.packed.length / 2;
+      this.entries.splice(at, 1);
+    }
+  }
+
+  /** Appends that hold any of the fingerprints, without them. Changes nothing yet. */
+  rowsWithout(moved: readonly Fingerprint[]): { readonly firstSeq: number; readonly fingerprints: Uint8Array }[] {
+    const lowByHigh = new Map(moved.map(({ high, low }) => [high, low]));
+    const isMoved = ({ high, low }: Fingerprint) => lowByHigh.get(high) === low;
+    return this.entries.flatMap(({ firstSeq, packed }) => {
+      const fingerprints = fromPairs(packed);
+      const kept = fingerprints.filter((fingerprint) => !isMoved(fingerprint));
+      return kept.length === fingerprints.length ? [] : [{ firstSeq, fingerprints: packFingerprints(kept) }];
+    });
+  }
+
+  /** What {@link rowsWithout} gave takes the place of what was there. */
+  replace(
+    rows: readonly { readonly firstSeq: number; readonly fingerprints: Uint8Array }[],
+    moved: readonly Fingerprint[],
+  ): void {
+    const packedByRow = new Map(
+      rows.map(({ firstSeq, fingerprints }) => [firstSeq, new Float64Array(fingerprints.slice().buffer)]),
+    );
+    for (const [at, { firstSeq, packed }] of this.entries.entries()) {
+      const replaced = packedByRow.get(firstSeq);
+      if (replaced === undefined) continue;
+      this.size -= (packed.length - replaced.length) / 2;
+      this.entries[at] = { firstSeq, packed: replaced };
+    }
+    for (const fingerprint of moved) this.forget(fingerprint);
+  }
+
+  private forget({ high, low }: Fingerprint): void {
+    if (this.lowByHigh.get(high) === low) this.lowByHigh.delete(high);
   }
 }
 

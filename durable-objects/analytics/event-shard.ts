@@ -8,6 +8,7 @@
 import type { AppendAnswer, AppendCall, ShardFlushReport, ShardStatus } from "../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../protocol/lake-settings.ts";
+import type { KnownStream, ShardRollup, TimelineEntry } from "../../protocol/rollup.ts";
 import type { LakeTelemetry, TelemetryRecord } from "../../protocol/telemetry.ts";
 import { toLakeEvent } from "../../protocol/telemetry-event.ts";
 import type { Alarms } from "../alarms.ts";
@@ -16,6 +17,7 @@ import type { BatchSink } from "./batch-sink.ts";
 import { fillMarkOf } from "./fill-mark.ts";
 import { ShardBuffer } from "./shard-buffer.ts";
 import { ShardFlush } from "./shard-flush.ts";
+import { ShardOperations } from "./shard-operations.ts";
 import type { ShardStore } from "./shard-store.ts";
 
 export interface EventShardDeps {
@@ -36,18 +38,23 @@ export interface EventShardDeps {
   readonly log: (record: LakeTelemetry & { readonly time: string }) => void;
   /** What is in the way of delivering anything: events are taken and kept until it is gone. */
   readonly blockedBy: string | undefined;
+  /** Tells the monitor that there is something to look at. Never waits, never throws. */
+  readonly wakeMonitor?: () => void;
 }
 
 /** How long a producer waits at a full shard for the flush that may make room. */
 const FULL_WAIT_MS = 5_000;
 /** How often the table object is asked again to take note of this shard. */
 const REGISTER_RETRY_MS = 30_000;
+/** How often the monitor is told at most. */
+const WAKE_MONITOR_MS = 60_000;
 /** How often a blocked shard looks whether it still is. */
 const BLOCKED_RETRY_MS = 60_000;
 
 interface OpenShard {
   readonly buffer: ShardBuffer;
   readonly flush: ShardFlush;
+  readonly operations: ShardOperations;
 }
 
 export class EventShard {
@@ -55,6 +62,9 @@ export class EventShard {
   private open: OpenShard | undefined;
   /** What this shard has to tell of itself; goes into its own buffer with the next flush's end. */
   private ownEvents: TelemetryRecord[] = [];
+  private monitorWokenAtMs: number | undefined;
+  /** Own events that had been counted then. */
+  private seenByMonitor = 0;
 
   constructor(deps: EventShardDeps) {
     this.deps = deps;
@@ -73,6 +83,7 @@ export class EventShard {
       answer = this.take(open.buffer, call);
     }
     this.noteFill(open.buffer);
+    this.wakeMonitor(open.buffer);
     this.deps.waitUntil(this.afterAppend(open));
     // In one write with the events. Not at once: a flush that is due begins by itself.
     await this.arm(open.buffer, this.deps.settings.flushAgeMs);
@@ -98,6 +109,27 @@ export class EventShard {
     return this.open?.buffer.status(this.deps.clock());
   }
 
+  /** What operators may do here; `undefined` of a shard that never took an event. */
+  get operations(): ShardOperations | undefined {
+    return this.open?.operations;
+  }
+
+  /** `undefined` of a shard that never took an event. */
+  rollup(): ShardRollup | undefined {
+    const { name: shard, index } = this.open?.buffer.record ?? {};
+    if (shard === undefined || index === undefined) return undefined;
+    return this.open?.buffer.sums.rollup.report({ shard, index }, this.deps.clock());
+  }
+
+  /** What was told of a stream since this process began, the earliest first. */
+  timeline(requestId: string): TimelineEntry[] {
+    return this.open?.buffer.sums.rollup.timeline(requestId) ?? [];
+  }
+
+  knownStream(requestId: string): KnownStream | undefined {
+    return this.open?.buffer.sums.rollup.knownStream(requestId);
+  }
+
   async alarm(): Promise<void> {
     this.deps.alarms.noteFired();
     if (this.open === undefined) return;
@@ -108,7 +140,7 @@ export class EventShard {
   }
 
   /** One turn: between asking the buffer and its write there is no await. */
-  protected take(buffer: ShardBuffer, call: Pick<AppendCall, "events" | "isRiding">): AppendAnswer {
+  protected take(buffer: ShardBuffer, call: Omit<AppendCall, "shardIndex">): AppendAnswer {
     return buffer.append(call, this.deps.clock());
   }
 
@@ -131,7 +163,18 @@ export class EventShard {
       random,
       telemetry: (event) => this.tell(event),
     });
-    return { buffer, flush };
+    const operations = new ShardOperations({
+      buffer,
+      store,
+      flush,
+      sink,
+      objects,
+      clock,
+      telemetry: (event) => this.tell(event),
+      blockedBy: this.deps.blockedBy,
+      settle: () => this.settle(buffer),
+    });
+    return { buffer, flush, operations };
   }
 
   private async afterAppend({ buffer, flush }: OpenShard): Promise<void> {
@@ -166,6 +209,7 @@ export class EventShard {
   private async settle(buffer: ShardBuffer): Promise<void> {
     this.noteFill(buffer);
     this.appendOwnEvents(buffer);
+    this.wakeMonitor(buffer);
     await this.arm(buffer);
   }
 
@@ -193,6 +237,15 @@ export class EventShard {
     } catch {
       // Nor does what storage refuses hold up the report of a flush, or its next alarm.
     }
+  }
+
+  private wakeMonitor({ sums }: ShardBuffer): void {
+    const nowMs = this.deps.clock();
+    const isSoon = Math.abs(nowMs - (this.monitorWokenAtMs ?? -Infinity)) < WAKE_MONITOR_MS;
+    if (isSoon || sums.ownEvents === this.seenByMonitor) return;
+    this.monitorWokenAtMs = nowMs;
+    this.seenByMonitor = sums.ownEvents;
+    this.deps.wakeMonitor?.();
   }
 
   /** @param overdueMs how long a flush may go on that is due now */

@@ -4,7 +4,7 @@
  * Every crash point is safe: files have the key of their batch and are written only once; whoever finds
  * one there reads beside it what it holds. Staging a batch again changes nothing.
  */
-import type { StageCall } from "../../protocol/lake-call.ts";
+import type { StageAnswer, StageCall } from "../../protocol/lake-call.ts";
 import { dayOf, type LakeRow } from "../../protocol/lake-event.ts";
 import { DESCRIPTOR, type DataFile } from "../iceberg/data-file.ts";
 import { dayText, keyOf } from "../iceberg/locations.ts";
@@ -13,14 +13,16 @@ import { decodeParquet } from "../iceberg/parquet-decode.ts";
 import { encodeParquet, findUnencodable } from "../iceberg/parquet-encode.ts";
 import { TABLE_COLUMNS } from "../iceberg/table-columns.ts";
 import { jsonSizeOf } from "../row-size.ts";
-import type { Batch, BatchSink, Delivery, PoisonRow } from "./batch-sink.ts";
+import type { Batch, BatchSink, Delivery, PoisonRow, WithdrawAnswer } from "./batch-sink.ts";
 
 export interface IcebergSinkDeps {
   readonly objects: ObjectStore;
   /** The table's location, absolute. */
   readonly tableLocation: () => Promise<string>;
-  /** Idempotent; returns once the table object has the files for good. */
-  readonly stage: (call: StageCall) => Promise<void>;
+  /** Idempotent; `taken` once the table object has the files for good. */
+  readonly stage: (call: StageCall) => Promise<StageAnswer>;
+  /** Refuses a batch for good, unless it has been staged. Idempotent. */
+  readonly withdraw: (batch: Omit<StageCall, "files">) => Promise<StageAnswer>;
 }
 
 export class IcebergSink implements BatchSink {
@@ -30,7 +32,7 @@ export class IcebergSink implements BatchSink {
     this.deps = deps;
   }
 
-  async deliver(batch: Batch): Promise<Delivery> {
+  async deliver(batch: Batch): Promise<Delivery | "withdrawn"> {
     const location = await this.deps.tableLocation();
     const poison: PoisonRow[] = [];
     const files: DataFile[] = [];
@@ -40,8 +42,16 @@ export class IcebergSink implements BatchSink {
       if (sound.length > 0) files.push(await this.putFile(batch, { location, day, rows: sound, poison }));
     }
     const { shardIndex, shard, batch: number } = batch;
-    if (files.length > 0) await this.deps.stage({ shardIndex, shard, batch: number, files: JSON.stringify(files) });
+    if (files.length > 0) {
+      const answer = await this.deps.stage({ shardIndex, shard, batch: number, files: JSON.stringify(files) });
+      // Its files stay behind; the sweep of orphans takes them.
+      if (answer === "withdrawn") return "withdrawn";
+    }
     return { files: files.length, bytes: files.reduce((sum, file) => sum + file.fileSizeBytes, 0), poison };
+  }
+
+  async withdraw({ shardIndex, shard, batch }: Omit<Batch, "rows">): Promise<WithdrawAnswer> {
+    return this.deps.withdraw({ shardIndex, shard, batch });
   }
 
   private async putFile(

@@ -2,8 +2,8 @@
  * Delivers batches to a Cloudflare Pipeline instead of our own files: at least once. A consumer tells
  * repeated events apart by `shard` and `seq`.
  */
-import type { LakeRow } from "../../protocol/lake-event.ts";
-import type { Batch, BatchSink, Delivery, PoisonRow } from "./batch-sink.ts";
+import { timeTextOf, type LakeRow } from "../../protocol/lake-event.ts";
+import type { Batch, BatchSink, Delivery, PoisonRow, WithdrawAnswer } from "./batch-sink.ts";
 
 /** A Pipelines binding, or whatever is bound in its place. */
 export interface PipelinePort {
@@ -46,6 +46,11 @@ export class PipelinesSink implements BatchSink {
     if (records.length > 0) await this.pipeline.send(records);
     return { files: 0, bytes: totalBytes, poison };
   }
+
+  /** A pipeline cannot be asked what it has, and takes nothing back. */
+  async withdraw(): Promise<WithdrawAnswer> {
+    return "unknown";
+  }
 }
 
 /** Members named as the table's columns; times as RFC 3339 with microseconds. */
@@ -55,19 +60,13 @@ function toRecord(row: LakeRow): object {
     source: row.source,
     type: row.type,
     subject: row.subject ?? null,
-    time: timeText(row.timeUs),
+    time: timeTextOf(row.timeUs),
     request_id: row.requestId ?? null,
     tenant: row.tenant,
     data: row.data ?? null,
     extensions: row.extensions ?? null,
-    ingest_time: timeText(row.ingestTimeUs),
+    ingest_time: timeTextOf(row.ingestTimeUs),
     shard: row.shard,
     seq: row.seq,
   };
-}
-
-function timeText(timeUs: number): string {
-  const micros = ((timeUs % 1_000_000) + 1_000_000) % 1_000_000;
-  const seconds = new Date((timeUs - micros) / 1000).toISOString().slice(0, 19);
-  return `${seconds}.${String(micros).padStart(6, "0")}Z`;
 }

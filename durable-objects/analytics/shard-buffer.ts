@@ -9,31 +9,25 @@
  * - L3 the age deadline is the oldest event's: later traffic never postpones it.
  */
 import type { AppendAnswer, AppendCall, ShardStatus } from "../../protocol/lake-call.ts";
-import { dayOf, MICROS_PER_MS, type LakeEvent } from "../../protocol/lake-event.ts";
+import { MICROS_PER_MS, type LakeEvent } from "../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../protocol/lake-settings.ts";
-import { encodePayload, sizeInChars, splitIntoRows } from "./append-payload.ts";
-import { DedupWindow, fingerprintOf, packFingerprints, unpackFingerprints, type Fingerprint } from "./dedup-window.ts";
-import {
-  WINDOW_MAX_ROWS,
-  type DeadLetter,
-  type NewAppend,
-  type SealedBatch,
-  type ShardRecord,
-  type ShardStore,
-  type StoredAppend,
-  type StoredShard,
+import { encodePayload, sizeInChars } from "./append-payload.ts";
+import { toAppends, type TakenNow } from "./append-rows.ts";
+import { BATCH_MAX_BYTES, BATCH_MAX_EVENTS, planBatch } from "./batch-plan.ts";
+import type { NewLetter } from "./dead-letter-store.ts";
+import { RollupKeeper } from "./rollup-keeper.ts";
+import type {
+  ReturnedLetters,
+  SealedBatch,
+  ShardRecord,
+  ShardStore,
+  StoredAppend,
+  StoredShard,
 } from "./shard-store.ts";
+import { TakenEvents } from "./taken-events.ts";
 
-/** Events whose fingerprints a shard remembers. About 80 bytes of memory each. */
-export const DEDUP_WINDOW_EVENTS = 50_000;
 /** Rows that lie in memory one by one; beyond, they are sealed. */
 const OPEN_MAX_ROWS = 5_000;
-
-/** Most rows and bytes of one batch, for the 128 MB that objects of an isolate share. */
-export const BATCH_MAX_EVENTS = 20_000;
-export const BATCH_MAX_BYTES = 8 * 1024 * 1024;
-/** Days of one batch, each a file: an append has at most 100 (ingest limit), so a batch stays below 300. */
-const BATCH_MAX_DAYS = 200;
 
 const RETRY_AFTER_FULL_SEC = 5;
 /** UTF-8 makes at most three bytes of one UTF-16 unit. */
@@ -41,13 +35,10 @@ const BYTES_PER_CHAR_MAX = 3;
 
 export class ShardBuffer {
   readonly record: ShardRecord;
+  readonly sums: RollupKeeper;
   private readonly store: ShardStore;
   private readonly settings: LakeSettings;
-  private readonly window = new DedupWindow(DEDUP_WINDOW_EVENTS, WINDOW_MAX_ROWS);
-  /** Emptied rows that have left the window: they go with the next append. */
-  private dueForRemoval: number[] = [];
-  /** Emptied rows before this one go with the next append, too: where a restart has forgotten which. */
-  private forgottenBelow: number | undefined;
+  private readonly taken: TakenEvents;
   /** The newest row's first seq; it stays whatever it holds, and tells a restart how far the seqs have come. L2 */
   private newestRow = 0;
   private open: StoredAppend[] = [];
@@ -98,14 +89,13 @@ export class ShardBuffer {
       this.addOpen(append);
       this.count(append.eventCount, append.byteSize);
     }
-    for (const { firstSeq, fingerprints } of stored.window) this.window.add(firstSeq, unpackFingerprints(fingerprints));
-    // Rows that an earlier process has left behind go with the next append.
-    this.forgottenBelow = this.window.firstSeq ?? this.nextSeq;
+    this.taken = new TakenEvents(stored.record.dedupSeed, stored);
+    this.sums = RollupKeeper.load(store, this.lastSeq);
   }
 
   /** Takes all events that are new, or none where they do not fit. L1 */
-  append(call: Pick<AppendCall, "events" | "isRiding">, nowMs: number): AppendAnswer {
-    const { fresh, fingerprints, duplicates } = this.sift(call.events);
+  append(call: Omit<AppendCall, "shardIndex">, nowMs: number): AppendAnswer {
+    const { fresh, fingerprints, duplicates } = this.taken.sift(call.events);
     if (fresh.length === 0) return { ok: true, accepted: 0, duplicates };
     if (!this.hasRoomFor(fresh)) {
       const waitMs = Math.max(0, (this.record.nextAttemptAtMs ?? 0) - nowMs);
@@ -115,55 +105,58 @@ export class ShardBuffer {
         retryAfterSec: Math.max(RETRY_AFTER_FULL_SEC, Math.ceil(waitMs / 1000)),
       };
     }
-    this.write({ events: fresh, fingerprints, isRiding: call.isRiding }, nowMs);
+    const { isRiding, isReplayed = false } = call;
+    this.write({ events: fresh, fingerprints, isRiding, isReplayed }, nowMs);
     return { ok: true, accepted: fresh.length, duplicates };
   }
 
   /**
-   * The shard's telemetry about itself, which rides along. Nobody sends it twice, so nothing of it has to be
-   * remembered; what does not fit is not taken.
+   * The shard's telemetry about itself, which rides along; what does not fit is not taken. Remembered like all
+   * else: an operator who replays an export sends it again.
    */
   appendOwn(events: readonly LakeEvent[], nowMs: number): void {
-    if (this.hasRoomFor(events)) this.write({ events, fingerprints: [], isRiding: true }, nowMs);
+    if (!this.hasRoomFor(events)) return;
+    this.write({ events, fingerprints: this.taken.fingerprintsOf(events), isRiding: true }, nowMs);
   }
 
-  private write(
-    taken: { events: readonly LakeEvent[]; fingerprints: readonly Fingerprint[]; isRiding: boolean },
-    nowMs: number,
-  ): void {
-    const appends: NewAppend[] = [];
-    let firstSeq = this.nextSeq;
-    let at = 0;
-    for (const events of splitIntoRows(taken.events)) {
-      const payload = encodePayload(events);
-      const days = new Set(events.map((event) => dayOf(event.timeUs)));
-      appends.push({
-        firstSeq,
-        eventCount: events.length,
-        byteSize: payload.byteLength,
-        dayCount: days.size,
-        firstDay: Math.min(...days),
-        appendedAtMs: nowMs,
-        isRiding: taken.isRiding,
-        fingerprints: packFingerprints(taken.fingerprints.slice(at, at + events.length)),
-        payload,
-      });
-      firstSeq += events.length;
-      at += events.length;
-    }
+  /**
+   * Events of dead letters are buffered again, and the letters gone, both or neither. They have been taken
+   * before: what they are known by moves to their new row. T1
+   *
+   * @returns whether there was room
+   */
+  takeBack(letters: readonly { readonly letterId: number; readonly event: LakeEvent }[], nowMs: number): boolean {
+    const events = letters.map(({ event }) => event);
+    if (!this.hasRoomFor(events)) return false;
+    const fingerprints = this.taken.fingerprintsOf(events);
+    const rows = this.taken.rowsWithout(fingerprints);
+    const returned = { letterIds: letters.map(({ letterId }) => letterId), rows };
+    this.write({ events, fingerprints, isRiding: false, returned }, nowMs);
+    return true;
+  }
+
+  private write(taken: TakenNow & { returned?: ReturnedLetters; isReplayed?: boolean }, nowMs: number): void {
+    const appends = toAppends(taken, this.nextSeq, nowMs);
+    this.sums.saveIfDue(this.lastSeq, nowMs);
     // Nothing in memory changes before the rows are there: storage may refuse them.
-    this.store.append(appends, { firstSeqs: this.dueForRemoval, forgottenBelow: this.forgottenBelow });
-    this.dueForRemoval = [];
-    this.forgottenBelow = undefined;
-    this.nextSeq = firstSeq;
+    this.store.append(appends, this.taken.rowsGone(), taken.returned);
+    this.taken.noteRowsGone();
+    if (taken.returned !== undefined) {
+      this.taken.noteMoved(taken.returned.rows, taken.fingerprints);
+      this.deadLetters -= taken.returned.letterIds.length;
+    }
+    this.nextSeq += taken.events.length;
     this.newestRow = appends.at(-1)?.firstSeq ?? this.newestRow;
-    at = 0;
+    let at = 0;
     for (const { payload: _, fingerprints: __, ...append } of appends) {
       this.addOpen(append);
       this.count(append.eventCount, append.byteSize);
-      this.remember(append.firstSeq, taken.fingerprints.slice(at, at + append.eventCount));
+      const fingerprints = taken.fingerprints.slice(at, at + append.eventCount);
+      this.taken.remember(append.firstSeq, fingerprints, (row) => this.isBuffered(row));
       at += append.eventCount;
     }
+    if (taken.returned !== undefined || taken.isReplayed === true) this.sums.skip(taken.events, this.lastSeq);
+    else this.sums.note(taken.events, appends);
     this.sealFull();
   }
 
@@ -176,32 +169,6 @@ export class ShardBuffer {
     } catch {
       // Storage refuses just now. The events are kept, and sealed with the next append or flush.
     }
-  }
-
-  /** Which of the events have not been taken before, in the window or earlier in the call. */
-  private sift(events: readonly LakeEvent[]) {
-    const fresh: LakeEvent[] = [];
-    const fingerprints: Fingerprint[] = [];
-    const duplicates: number[] = [];
-    const inCall = new Map<number, number>();
-    for (const [at, event] of events.entries()) {
-      const fingerprint = fingerprintOf(event, this.record.dedupSeed);
-      if (this.window.has(fingerprint) || inCall.get(fingerprint.high) === fingerprint.low) {
-        duplicates.push(at);
-        continue;
-      }
-      inCall.set(fingerprint.high, fingerprint.low);
-      fresh.push(event);
-      fingerprints.push(fingerprint);
-    }
-    return { fresh, fingerprints, duplicates };
-  }
-
-  private remember(firstSeq: number, fingerprints: readonly Fingerprint[]): void {
-    // Of the shard's own events nothing has to be remembered: their row goes when they are delivered.
-    if (fingerprints.length === 0) return;
-    const left = this.window.add(firstSeq, fingerprints);
-    this.dueForRemoval.push(...left.filter((row) => !this.isBuffered(row)));
   }
 
   private isBuffered(firstSeq: number): boolean {
@@ -228,53 +195,82 @@ export class ShardBuffer {
   }
 
   private sealNext(uptoSeq: number): SealedBatch | undefined {
-    const first = this.open[0];
-    if (first === undefined || first.firstSeq > uptoSeq) return undefined;
-    let eventCount = 0;
-    let byteSize = 0;
-    const days = new DayCount();
-    let taken = 0;
-    for (const append of this.open) {
-      if (append.firstSeq > uptoSeq) break;
-      eventCount += append.eventCount;
-      byteSize += append.byteSize;
-      days.add(append);
-      const isOver = eventCount > BATCH_MAX_EVENTS || byteSize > BATCH_MAX_BYTES || days.atMost > BATCH_MAX_DAYS;
-      if (taken > 0 && isOver) {
-        eventCount -= append.eventCount;
-        byteSize -= append.byteSize;
-        break;
-      }
-      taken++;
-    }
-    const last = this.open[taken - 1] ?? first;
-    const batch: SealedBatch = {
-      batch: this.record.nextBatch,
-      fromSeq: first.firstSeq,
-      uptoSeq: last.firstSeq + last.eventCount - 1,
-      eventCount,
-      byteSize,
-      oldestAtMs: first.appendedAtMs,
-    };
+    const plan = planBatch(this.open, uptoSeq);
+    if (plan === undefined) return undefined;
+    const batch: SealedBatch = { batch: this.record.nextBatch, ...plan.batch };
     this.store.seal(batch, { ...this.record, nextBatch: batch.batch + 1 });
     this.record.nextBatch = batch.batch + 1;
-    this.open.splice(0, taken);
-    this.openEvents -= eventCount;
-    this.openBytes -= byteSize;
+    this.open.splice(0, plan.appends);
+    this.openEvents -= batch.eventCount;
+    this.openBytes -= batch.byteSize;
     this.sealed.push(batch);
     return batch;
   }
 
-  /** A batch is delivered: its events leave. L1 */
-  finish(batch: SealedBatch, deadLetters: readonly Omit<DeadLetter, "letterId">[], nowMs: number): void {
-    const change = { lastFlushAtMs: nowMs, lastError: undefined, attempts: 0, nextAttemptAtMs: undefined };
-    const windowStart = this.window.firstSeq ?? this.nextSeq;
+  /** The batch that a delivery may have been tried of: they go one after the other. */
+  get headBatch(): SealedBatch | undefined {
+    return this.sealed[0];
+  }
+
+  /** Seals whatever is open, so that no batch holds events of before and after `uptoSeq`. */
+  sealUpto(uptoSeq: number): void {
+    while (this.sealNext(uptoSeq) !== undefined);
+  }
+
+  /** Sealed batches under new numbers: the old ones can never be delivered any more. L2 */
+  renumber(): void {
+    const first = this.record.nextBatch;
+    const renumbered = this.sealed.map((batch, at) => ({ ...batch, batch: first + at }));
+    const nextBatch = first + renumbered.length;
+    const changes = this.sealed.map(({ batch }, at) => ({ from: batch, to: first + at }));
+    this.store.renumber(changes, { ...this.record, nextBatch });
+    this.record.nextBatch = nextBatch;
+    this.sealed = renumbered;
+  }
+
+  /**
+   * Events up to a seq, as a moment ago somebody saw them: how many of them are left, and whether producers
+   * have sent more since. `undefined` where they cannot be told apart from later ones.
+   */
+  eventsUpto(uptoSeq: number): { readonly events: number; readonly hasLaterOnes: boolean } | undefined {
+    if ((this.sealed.at(-1)?.uptoSeq ?? 0) > uptoSeq) return undefined;
+    const later = this.open.filter(({ firstSeq }) => firstSeq > uptoSeq);
+    const events = this.events - later.reduce((sum, { eventCount }) => sum + eventCount, 0);
+    return { events, hasLaterOnes: later.some(({ isRiding }) => !isRiding) };
+  }
+
+  /**
+   * Lets go of events that are safe elsewhere, and forgets them: sent again, they are taken again. The range is
+   * of whole sealed batches, {@link sealUpto} has seen to that. T1
+   *
+   * @returns what has left
+   */
+  drop(fromSeq: number, uptoSeq: number): { readonly events: number; readonly bytes: number } {
+    const isDropped = ({ fromSeq: from }: SealedBatch) => from >= fromSeq && from <= uptoSeq;
+    const gone = this.sealed.filter(isDropped);
+    const change = { lastError: undefined, attempts: 0, nextAttemptAtMs: undefined };
     const { newestRow } = this;
+    this.sums.saveIfChanged(this.lastSeq);
+    this.store.drop({ fromSeq, uptoSeq, newestRow, record: { ...this.record, ...change } });
+    Object.assign(this.record, change);
+    this.sealed = this.sealed.filter((batch) => !isDropped(batch));
+    this.taken.forgetRows(fromSeq, uptoSeq);
+    if (newestRow >= fromSeq && newestRow <= uptoSeq) this.taken.noteNewestEmptied(newestRow);
+    const events = gone.reduce((sum, { eventCount }) => sum + eventCount, 0);
+    const bytes = gone.reduce((sum, { byteSize }) => sum + byteSize, 0);
+    this.count(-events, -bytes);
+    return { events, bytes };
+  }
+
+  /** A batch is delivered: its events leave. L1 */
+  finish(batch: SealedBatch, deadLetters: readonly NewLetter[], nowMs: number): void {
+    const change = { lastFlushAtMs: nowMs, lastError: undefined, attempts: 0, nextAttemptAtMs: undefined };
+    const windowStart = this.taken.firstRowOr(this.nextSeq);
+    const { newestRow } = this;
+    this.sums.saveIfChanged(this.lastSeq);
     this.store.finish({ batch, deadLetters, windowStart, newestRow, record: { ...this.record, ...change } });
     Object.assign(this.record, change);
-    if (newestRow >= batch.fromSeq && newestRow <= batch.uptoSeq && !this.window.holds(newestRow)) {
-      this.dueForRemoval.push(newestRow);
-    }
+    if (newestRow >= batch.fromSeq && newestRow <= batch.uptoSeq) this.taken.noteNewestEmptied(newestRow);
     this.sealed.shift();
     this.count(-batch.eventCount, -batch.byteSize);
     this.deadLetters += deadLetters.length;
@@ -298,8 +294,13 @@ export class ShardBuffer {
   }
 
   noteDeadLettersGone(uptoLetterId: number, count: number): void {
-    this.store.dropDeadLetters(uptoLetterId);
+    this.store.letters.dropUpto(uptoLetterId);
     this.deadLetters -= count;
+  }
+
+  dropLetters(letterIds: readonly number[]): void {
+    this.store.dropLetters(letterIds);
+    this.deadLetters -= letterIds.length;
   }
 
   get lastSeq(): number {
@@ -361,21 +362,6 @@ export class ShardBuffer {
   private count(events: number, bytes: number): void {
     this.events += events;
     this.bytes += bytes;
-  }
-}
-
-/** Days of a batch, never too few: those of appends of several days are counted as if they had none in common. */
-class DayCount {
-  private readonly single = new Set<number>();
-  private several = 0;
-
-  add({ dayCount, firstDay }: StoredAppend): void {
-    if (dayCount === 1) this.single.add(firstDay);
-    else this.several += dayCount;
-  }
-
-  get atMost(): number {
-    return this.single.size + this.several;
   }
 }
 

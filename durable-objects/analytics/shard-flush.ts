@@ -1,6 +1,7 @@
 /**
  * Moves a shard's events to their sink: seal, deliver, and only then let go. One flush runs at a time;
- * whoever asks for one meanwhile waits for it and for one more, which covers what they saw buffered.
+ * whoever asks for one meanwhile waits for it and for one more, which covers what they saw buffered. Operators'
+ * work on the buffer takes its turn here, too: nothing is delivered while it goes on.
  *
  * Failures back off with jitter and leave the batch as it was; the shard's alarm tries again.
  */
@@ -12,13 +13,14 @@ import { decodePayload } from "./append-payload.ts";
 import type { BatchSink, PoisonRow } from "./batch-sink.ts";
 import { spillDeadLetters } from "./dead-letters.ts";
 import { ingestTimeUs, type ShardBuffer } from "./shard-buffer.ts";
-import type { DeadLetter, SealedBatch, ShardStore } from "./shard-store.ts";
+import type { DeadLetter } from "./dead-letter-store.ts";
+import type { SealedBatch, ShardStore } from "./shard-store.ts";
 import type { ObjectStore } from "../iceberg/object-store.ts";
 
 export interface FlushDeps {
   readonly buffer: ShardBuffer;
   readonly store: ShardStore;
-  readonly sink: BatchSink;
+  readonly sink: Pick<BatchSink, "deliver">;
   /** Where dead letters go that the queue has no room for. */
   readonly objects: ObjectStore;
   readonly deadLetterMax: number;
@@ -39,7 +41,8 @@ interface Tally {
 
 export class ShardFlush {
   private readonly deps: FlushDeps;
-  private running: Promise<ShardFlushReport> | undefined;
+  /** Settles when it is over, whatever came of it. */
+  private running: Promise<void> | undefined;
   private next: Promise<ShardFlushReport> | undefined;
 
   constructor(deps: FlushDeps) {
@@ -48,12 +51,11 @@ export class ShardFlush {
 
   /** Flushes everything that is buffered now, whatever the backoff says. Never throws. */
   flush(): Promise<ShardFlushReport> {
-    // The next one begins a turn after the running one has ended: nobody may come between the two.
     if (this.next !== undefined) return this.next;
-    if (this.running === undefined) return this.start();
-    this.next = this.running.then(() => {
+    if (this.running === undefined) return this.exclusively(() => this.run());
+    this.next = this.exclusively(() => {
       this.next = undefined;
-      return this.start();
+      return this.run();
     });
     return this.next;
   }
@@ -62,12 +64,21 @@ export class ShardFlush {
     return this.running !== undefined;
   }
 
-  private start(): Promise<ShardFlushReport> {
-    const run = this.run().finally(() => {
+  /** Does work that no flush may come between, after the one that is running. */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    // Looked at again after every wait: somebody else may have come first.
+    while (this.running !== undefined) await this.running;
+    const run = work();
+    const end = () => {
       this.running = undefined;
-    });
-    this.running = run;
+    };
+    this.running = run.then(end, end);
     return run;
+  }
+
+  /** Delivers the first batch, within a turn of {@link exclusively}. @throws where it may succeed later */
+  async deliverHead(batch: SealedBatch): Promise<void> {
+    await this.deliver(batch, { events: 0, files: 0, bytes: 0 });
   }
 
   private async run(): Promise<ShardFlushReport> {
@@ -99,7 +110,10 @@ export class ShardFlush {
     const { buffer, sink, clock, telemetry } = this.deps;
     const { index, name, attempts } = buffer.record;
     const { rows, unreadable } = this.readRows(batch);
-    const { files, bytes, poison } = await sink.deliver({ shardIndex: index, shard: name, batch: batch.batch, rows });
+    const delivery = await sink.deliver({ shardIndex: index, shard: name, batch: batch.batch, rows });
+    // A reset that did not come to its end gave its number up: under another one it goes on.
+    if (delivery === "withdrawn") return buffer.renumber();
+    const { files, bytes, poison } = delivery;
     const nowMs = clock();
     const letters = [...unreadable, ...poison.map(toLetter)].map((letter) => ({
       ...letter,
@@ -164,7 +178,7 @@ function toLetter({ row, reason }: PoisonRow): Pick<DeadLetter, "event" | "reaso
 }
 
 /** Messages of storage and network, which hold neither payload nor secret, cut to one line. */
-function describeFailure(error: unknown): string {
+export function describeFailure(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replaceAll(/\s+/g, " ").slice(0, REASON_MAX_CHARS);
 }

@@ -1,11 +1,14 @@
 /**
- * The tables of one shard: the only SQL about buffered events, sealed batches and dead letters.
+ * The tables of one shard: the only SQL about buffered events and sealed batches. Dead letters have their own
+ * store, which takes part in the transactions here, and so have the sums of telemetry.
  *
  * One row holds one append batch. Once its events are in the table its payload is emptied, and the row
  * stays for its fingerprints until it leaves the dedup window. Payload is the last column: SQLite then
  * reads the rest of a row without touching its overflow pages.
  */
 import { numberIn, textIn, type SqlPort, type SqlRow } from "../sql-storage.ts";
+import { CREATE_DEAD_LETTERS, DeadLetterStore, type NewLetter } from "./dead-letter-store.ts";
+import { RollupStore } from "./rollup-store.ts";
 
 /** What a shard is and how far it has come. */
 export interface ShardRecord {
@@ -55,13 +58,16 @@ export interface SealedBatch {
   readonly oldestAtMs: number;
 }
 
-export interface DeadLetter {
-  readonly letterId: number;
-  /** The event as JSON. */
-  readonly event: string;
-  readonly reason: string;
-  readonly attempts: number;
-  readonly atMs: number;
+/** Rows that the next append takes away. */
+export interface RowsGone {
+  readonly firstSeqs: readonly number[];
+  readonly forgottenBelow: number | undefined;
+}
+
+/** What a row is to hold of fingerprints from now on. */
+export interface RowFingerprints {
+  readonly firstSeq: number;
+  readonly fingerprints: Uint8Array;
 }
 
 /** What a process needs in memory: never the whole backlog. */
@@ -91,9 +97,7 @@ const CREATE = [
   `CREATE TABLE IF NOT EXISTS batch (
     batch INTEGER PRIMARY KEY, from_seq INTEGER NOT NULL, upto_seq INTEGER NOT NULL, event_count INTEGER NOT NULL,
     byte_size INTEGER NOT NULL, oldest_at_ms INTEGER NOT NULL)`,
-  `CREATE TABLE IF NOT EXISTS dead_letter (
-    letter_id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL,
-    at_ms INTEGER NOT NULL)`,
+  CREATE_DEAD_LETTERS,
 ];
 const HAS_SHARD = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'shard'";
 const GET_RECORD = "SELECT layout, record FROM shard WHERE id = 0";
@@ -118,11 +122,15 @@ const LIST_BATCHES = "SELECT batch, from_seq, upto_seq, event_count, byte_size, 
 const PUT_BATCH = `INSERT INTO batch
   (batch, from_seq, upto_seq, event_count, byte_size, oldest_at_ms) VALUES (?, ?, ?, ?, ?, ?)`;
 const DROP_BATCH = "DELETE FROM batch WHERE batch = ?";
-const PUT_DEAD_LETTER = "INSERT INTO dead_letter (event, reason, attempts, at_ms) VALUES (?, ?, ?, ?)";
-const COUNT_DEAD_LETTERS = "SELECT COUNT(*) AS letters FROM dead_letter";
-const OLDEST_DEAD_LETTERS =
-  "SELECT letter_id, event, reason, attempts, at_ms FROM dead_letter ORDER BY letter_id LIMIT ?";
-const DROP_DEAD_LETTERS = "DELETE FROM dead_letter WHERE letter_id <= ?";
+const RENUMBER_BATCH = "UPDATE batch SET batch = ? WHERE batch = ?";
+const DROP_BATCHES = "DELETE FROM batch WHERE from_seq BETWEEN ? AND ?";
+const DROP_RANGE = "DELETE FROM append WHERE first_seq BETWEEN ? AND ? AND first_seq < ?";
+const EMPTY_RANGE = `UPDATE append SET byte_size = 0, payload = x'', fingerprints = x'' WHERE first_seq BETWEEN ? AND ?`;
+const SET_FINGERPRINTS = "UPDATE append SET fingerprints = ? WHERE first_seq = ?";
+/** From the row on that holds a seq, should it be buffered. */
+const GET_NEXT_PAYLOAD = `SELECT first_seq, event_count, appended_at_ms, payload FROM append
+  WHERE first_seq >= COALESCE((SELECT MAX(first_seq) FROM append WHERE first_seq <= ?), 0)
+    AND first_seq <= ? AND byte_size > 0 AND first_seq + event_count > ? ORDER BY first_seq LIMIT 1`;
 
 export interface RawPayload {
   readonly firstSeq: number;
@@ -130,11 +138,22 @@ export interface RawPayload {
   readonly payload: Uint8Array;
 }
 
+/** Dead letters whose events are appended again. */
+export interface ReturnedLetters {
+  readonly letterIds: readonly number[];
+  /** Rows that lose what those events are known by, since the new row has it now. */
+  readonly rows: readonly RowFingerprints[];
+}
+
 export class ShardStore {
+  readonly letters: DeadLetterStore;
+  readonly rollups: RollupStore;
   private readonly sql: SqlPort;
 
   constructor(sql: SqlPort) {
     this.sql = sql;
+    this.letters = new DeadLetterStore(sql);
+    this.rollups = new RollupStore(sql);
   }
 
   /** @throws where the stored layout is of a newer version than this code */
@@ -147,7 +166,7 @@ export class ShardStore {
       // Written by putRecord, under the layout version just checked.
       record: JSON.parse(textIn(row, "record")) as ShardRecord,
       ...this.loadAppends(),
-      deadLetters: this.countDeadLetters(),
+      deadLetters: this.letters.count(),
     };
   }
 
@@ -179,11 +198,12 @@ export class ShardStore {
   }
 
   /** One transaction: new appends in, and out what nobody needs any more. */
-  append(
-    appends: readonly NewAppend[],
-    gone: { readonly firstSeqs: readonly number[]; readonly forgottenBelow: number | undefined },
-  ): void {
+  append(appends: readonly NewAppend[], gone: RowsGone, returned?: ReturnedLetters): void {
     this.sql.transaction(() => {
+      for (const { firstSeq, fingerprints } of returned?.rows ?? []) {
+        this.sql.exec(SET_FINGERPRINTS, fingerprints, firstSeq);
+      }
+      this.letters.drop(returned?.letterIds ?? []);
       for (const append of appends) {
         this.sql.exec(
           PUT_APPEND,
@@ -215,20 +235,42 @@ export class ShardStore {
 
   /** The payloads of a batch, in the order of their seqs. */
   readPayloads({ fromSeq, uptoSeq }: SealedBatch): RawPayload[] {
-    return this.sql
-      .exec(GET_PAYLOADS, fromSeq, uptoSeq)
-      .toArray()
-      .map((row) => ({
-        firstSeq: numberIn(row, "first_seq"),
-        appendedAtMs: numberIn(row, "appended_at_ms"),
-        payload: bytesOf(row["payload"]),
-      }));
+    return this.sql.exec(GET_PAYLOADS, fromSeq, uptoSeq).toArray().map(readPayload);
+  }
+
+  /** The first row that holds buffered events from `fromSeq` on, up to a row that begins at `uptoSeq`. */
+  nextPayload(fromSeq: number, uptoSeq: number): (RawPayload & { readonly eventCount: number }) | undefined {
+    const [row] = this.sql.exec(GET_NEXT_PAYLOAD, fromSeq, uptoSeq, fromSeq).toArray();
+    return row === undefined ? undefined : { ...readPayload(row), eventCount: numberIn(row, "event_count") };
+  }
+
+  /** Batches under new numbers, in the same order; the record says how far the numbers have come. */
+  renumber(batches: readonly { readonly from: number; readonly to: number }[], record: ShardRecord): void {
+    this.sql.transaction(() => {
+      for (const { from, to } of batches) this.sql.exec(RENUMBER_BATCH, to, from);
+      this.putRecord(record);
+    });
+  }
+
+  /** Rows of the range leave with their batches and their fingerprints, as if they had never come. */
+  drop(range: { readonly fromSeq: number; readonly uptoSeq: number; readonly newestRow: number; record: ShardRecord }) {
+    const { fromSeq, uptoSeq, newestRow, record } = range;
+    this.sql.transaction(() => {
+      this.sql.exec(DROP_RANGE, fromSeq, uptoSeq, newestRow);
+      this.sql.exec(EMPTY_RANGE, fromSeq, uptoSeq);
+      this.sql.exec(DROP_BATCHES, fromSeq, uptoSeq);
+      this.putRecord(record);
+    });
+  }
+
+  dropLetters(letterIds: readonly number[]): void {
+    this.sql.transaction(() => this.letters.drop(letterIds));
   }
 
   /** A delivered batch: its events leave, and whatever of it could not be encoded becomes dead letters. */
   finish(change: {
     batch: SealedBatch;
-    deadLetters: readonly Omit<DeadLetter, "letterId">[];
+    deadLetters: readonly NewLetter[];
     /** Fingerprints of rows from here on are still needed. */
     windowStart: number;
     /** Stays, whatever it holds. */
@@ -240,33 +282,9 @@ export class ShardStore {
       this.sql.exec(DROP_DELIVERED, fromSeq, uptoSeq, change.newestRow, change.windowStart);
       this.sql.exec(EMPTY_APPENDS, fromSeq, uptoSeq);
       this.sql.exec(DROP_BATCH, change.batch.batch);
-      for (const { event, reason, attempts, atMs } of change.deadLetters) {
-        this.sql.exec(PUT_DEAD_LETTER, event, reason, attempts, atMs);
-      }
+      for (const letter of change.deadLetters) this.letters.put(letter);
       this.putRecord(change.record);
     });
-  }
-
-  private countDeadLetters(): number {
-    const [row] = this.sql.exec(COUNT_DEAD_LETTERS).toArray();
-    return row === undefined ? 0 : numberIn(row, "letters");
-  }
-
-  oldestDeadLetters(limit: number): DeadLetter[] {
-    return this.sql
-      .exec(OLDEST_DEAD_LETTERS, limit)
-      .toArray()
-      .map((row) => ({
-        letterId: numberIn(row, "letter_id"),
-        event: textIn(row, "event"),
-        reason: textIn(row, "reason"),
-        attempts: numberIn(row, "attempts"),
-        atMs: numberIn(row, "at_ms"),
-      }));
-  }
-
-  dropDeadLetters(uptoLetterId: number): void {
-    this.sql.exec(DROP_DEAD_LETTERS, uptoLetterId);
   }
 }
 
@@ -296,6 +314,14 @@ function readBatch(row: SqlRow): SealedBatch {
     eventCount: numberIn(row, "event_count"),
     byteSize: numberIn(row, "byte_size"),
     oldestAtMs: numberIn(row, "oldest_at_ms"),
+  };
+}
+
+function readPayload(row: SqlRow): RawPayload {
+  return {
+    firstSeq: numberIn(row, "first_seq"),
+    appendedAtMs: numberIn(row, "appended_at_ms"),
+    payload: bytesOf(row["payload"]),
   };
 }
 

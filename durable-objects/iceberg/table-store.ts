@@ -45,6 +45,9 @@ export interface KnownShard {
 }
 
 const LAYOUT_VERSION = 1;
+/** Younger than the layout's first version: made where an older storage has none. */
+const CREATE_WITHDRAWN = `CREATE TABLE IF NOT EXISTS withdrawn_batch (
+  shard TEXT NOT NULL, batch INTEGER NOT NULL, PRIMARY KEY (shard, batch)) WITHOUT ROWID`;
 const CREATE = [
   `CREATE TABLE IF NOT EXISTS committer (
     id INTEGER PRIMARY KEY CHECK (id = 0), layout INTEGER NOT NULL, record TEXT NOT NULL)`,
@@ -54,6 +57,7 @@ const CREATE = [
     shard TEXT NOT NULL, batch INTEGER NOT NULL, file_count INTEGER NOT NULL, commit_seq INTEGER, files TEXT NOT NULL,
     PRIMARY KEY (shard, batch))`,
   `CREATE TABLE IF NOT EXISTS pending_commit (seq INTEGER PRIMARY KEY, pending TEXT NOT NULL)`,
+  CREATE_WITHDRAWN,
 ];
 const HAS_COMMITTER = "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'committer'";
 const GET_RECORD = "SELECT layout, record FROM committer WHERE id = 0";
@@ -63,6 +67,8 @@ const LIST_SHARDS = "SELECT shard, shard_index FROM known_shard ORDER BY shard_i
 const GET_LAST_BATCH = "SELECT last_batch FROM known_shard WHERE shard = ?";
 const SET_LAST_BATCH = "UPDATE known_shard SET last_batch = ? WHERE shard = ?";
 const PUT_STAGED = "INSERT INTO staged_batch (shard, batch, file_count, commit_seq, files) VALUES (?, ?, ?, NULL, ?)";
+const HAS_WITHDRAWN = "SELECT 1 AS found FROM withdrawn_batch WHERE shard = ? AND batch = ?";
+const PUT_WITHDRAWN = "INSERT INTO withdrawn_batch (shard, batch) VALUES (?, ?)";
 const LIST_UNASSIGNED =
   "SELECT shard, batch, file_count FROM staged_batch WHERE commit_seq IS NULL ORDER BY shard, batch LIMIT ?";
 const ASSIGN = "UPDATE staged_batch SET commit_seq = ? WHERE shard = ? AND batch = ?";
@@ -90,6 +96,7 @@ export class TableStore {
     const [row] = this.sql.exec(GET_RECORD).toArray();
     if (row === undefined) return this.create(committerId);
     if (row["layout"] !== LAYOUT_VERSION) throw new Error(`unknown storage layout, this code knows ${LAYOUT_VERSION}`);
+    this.sql.exec(CREATE_WITHDRAWN);
     // Written by putRecord, under the layout version just checked.
     return JSON.parse(textIn(row, "record")) as CommitterRecord;
   }
@@ -131,21 +138,44 @@ export class TableStore {
    * last number says for every batch whether it was taken, also long after its commit.
    *
    * @param files JSON of {@link DataFile}s
-   * @returns whether it was new
+   * @returns whether it was new; `withdrawn` of a batch that was given up before it came
    */
-  stage(shard: KnownShard, batch: number, files: string): boolean {
-    let isNew = false;
+  stage(shard: KnownShard, batch: number, files: string): boolean | "withdrawn" {
+    let outcome: boolean | "withdrawn" = false;
     this.sql.transaction(() => {
       this.register(shard);
-      isNew = batch > (this.lastBatchOf(shard.shard) ?? 0);
-      if (!isNew) return;
+      outcome = this.isWithdrawn(shard.shard, batch) ? "withdrawn" : batch > (this.lastBatchOf(shard.shard) ?? 0);
+      if (outcome !== true) return;
       this.sql.exec(PUT_STAGED, shard.shard, batch, parseFiles(files).length, files);
       this.sql.exec(SET_LAST_BATCH, batch, shard.shard);
     });
-    return isNew;
+    return outcome;
   }
 
-  /** Number of the last batch a shard has staged, committed or not; `undefined` of an unknown shard. */
+  /**
+   * Gives a batch up for good, unless it has been taken: in one transaction, so that whichever of this and
+   * {@link stage} comes first decides. Its number counts as passed, so that its files are orphans.
+   *
+   * @returns whether it is given up
+   */
+  withdraw(shard: KnownShard, batch: number): boolean {
+    let isWithdrawn = false;
+    this.sql.transaction(() => {
+      this.register(shard);
+      isWithdrawn = this.isWithdrawn(shard.shard, batch);
+      if (isWithdrawn || batch <= (this.lastBatchOf(shard.shard) ?? 0)) return;
+      this.sql.exec(PUT_WITHDRAWN, shard.shard, batch);
+      this.sql.exec(SET_LAST_BATCH, batch, shard.shard);
+      isWithdrawn = true;
+    });
+    return isWithdrawn;
+  }
+
+  private isWithdrawn(shard: string, batch: number): boolean {
+    return this.sql.exec(HAS_WITHDRAWN, shard, batch).toArray().length > 0;
+  }
+
+  /** Number of the last batch a shard has staged or given up; `undefined` of an unknown shard. */
   lastBatchOf(shard: string): number | undefined {
     const [row] = this.sql.exec(GET_LAST_BATCH, shard).toArray();
     return row === undefined ? undefined : numberIn(row, "last_batch");

@@ -1,20 +1,21 @@
 /**
- * Serves the readers of one stream: lets them in at their position, brings them forward, takes
- * leave of them. Synchronous; driven by the session.
+ * Serves the readers of one stream: lets them in at their position, and brings them forward. Synchronous;
+ * driven by the session.
  *
- * B1, B2: what a reader is sent is decided in reader-feed.ts; here is who is fed, and when.
+ * B1, B2: what a reader is sent is decided in reader-feed.ts; here is who is fed, and when. How they are
+ * taken leave of: leave-taking.ts.
  */
-import type { Diagnostics } from "../../protocol/control-events.ts";
 import type { SpillwayError } from "../../protocol/errors.ts";
 import { formatEventId, type EventId } from "../../protocol/event-id.ts";
 import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import type { IssuedToken } from "../../protocol/resume-token.ts";
-import { HEARTBEAT_FRAME, retryFrame } from "../../protocol/sse-frame.ts";
-import type { ReaderRemovalReason, StreamTelemetry } from "../../protocol/telemetry.ts";
+import { HEARTBEAT_FRAME } from "../../protocol/sse-frame.ts";
+import type { StreamTelemetry } from "../../protocol/telemetry.ts";
 import { earliest } from "../earliest.ts";
-import { degradedFrame, endFrame, openingFrames, resumeFrame } from "./control-frames.ts";
+import { degradedFrame, openingFrames, resumeFrame } from "./control-frames.ts";
 import { findEntry, type AttachRequest, type Entrance } from "./admission.ts";
 import { Departures } from "./departures.ts";
+import { LeaveTaking } from "./leave-taking.ts";
 import { Reader, type ReaderPort } from "./reader.ts";
 import { feedReader, offerPiece } from "./reader-feed.ts";
 import { ReaderRegistry } from "./reader-registry.ts";
@@ -53,10 +54,10 @@ export function portHighWaterMark(readerBufferBytes: number): number {
 export class Delivery {
   readonly readers: ReaderRegistry;
   private readonly departures = new Departures();
+  private readonly leaving: LeaveTaking;
   private readonly recovery: RecoveryNotes;
   /** Whether the outcome is durable and may be told. */
   private isEndAnnounced = false;
-  private trailingRetryMs: number | undefined;
   /** Pieces are being handed over: readers who wait for theirs are not fed from the buffer. */
   private isDelivering = false;
 
@@ -67,6 +68,8 @@ export class Delivery {
 
     this.recovery = new RecoveryNotes(deps);
     this.readers = new ReaderRegistry(deps.record.settings);
+    const { readers, departures, recovery } = this;
+    this.leaving = new LeaveTaking({ ...deps, readers, departures, recovery });
   }
 
   attach(request: AttachRequest, port: ReaderPort, nowMs: number): AttachVerdict {
@@ -80,7 +83,7 @@ export class Delivery {
     }
     if (request.isResumed) this.noteResume(request.position, verdict);
     if (verdict.kind === "attached") {
-      if (request.token !== undefined) emit({ event: "SseResumeIssued", position });
+      if (request.token !== undefined) this.noteIssued(position);
       this.feed(verdict.reader, nowMs);
     }
     return verdict;
@@ -113,7 +116,7 @@ export class Delivery {
   /** The reader's connection is gone. */
   disconnect(reader: Reader, nowMs: number): void {
     this.departures.forget(reader);
-    this.remove(reader, "disconnected", nowMs);
+    this.leaving.remove(reader, "disconnected", nowMs);
   }
 
   /** The outcome is durable: whoever has everything is told, the others when they get there. */
@@ -125,15 +128,15 @@ export class Delivery {
   /** Lets go of every reader, when the stream itself is about to be deleted. */
   expel(nowMs: number): void {
     for (const reader of this.readers.all()) {
-      this.cut(reader, "stream_expired", nowMs);
+      this.leaving.cut(reader, "stream_expired", nowMs);
     }
     this.departures.cutAll();
   }
 
   sweep(nowMs: number): void {
     for (const { reader, reason } of this.readers.sweep(nowMs)) {
-      if (reason === "stalled") this.cut(reader, reason, nowMs);
-      else this.sendAway(reader, reason, this.readers.ageRetryMs(), nowMs);
+      if (reason === "stalled") this.leaving.cut(reader, reason, nowMs);
+      else this.leaving.sendAway(reader, reason, this.readers.ageRetryMs(), nowMs);
     }
     this.departures.cutStalled(nowMs, this.deps.record.settings.readerStallMs);
   }
@@ -189,7 +192,7 @@ export class Delivery {
     if (reader.isGone) return;
     reader.notices.set("resume", resumeFrame(this.deps.record, token, reader.isFollowing ? "live" : "replay"));
     reader.tokenRefreshAtMs = refreshAtMs(token);
-    this.deps.emit({ event: "SseResumeIssued", position: formatEventId(position) });
+    this.noteIssued(formatEventId(position));
     this.feed(reader, nowMs);
   }
 
@@ -211,20 +214,7 @@ export class Delivery {
 
   /** A reconnection time the source asked for after its last event: told with the end. */
   noteTrailingRetry(retryMs: number): void {
-    this.trailingRetryMs = retryMs;
-  }
-
-  diagnostics(): Diagnostics {
-    const { record, buffer } = this.deps;
-    return {
-      resumes: record.resumes,
-      trims: buffer.trimmedEvents,
-      recovered_events: record.recoveredEvents,
-      folded_events: record.given.foldedEvents,
-      trimmed_payloads: record.given.trimmedPayloads,
-      compressed_segments: record.given.compressedSegments,
-      sampled_events: record.given.sampledEvents,
-    };
+    this.leaving.trailingRetryMs = retryMs;
   }
 
   private admit(request: AttachRequest, port: ReaderPort, nowMs: number): AttachVerdict {
@@ -251,6 +241,8 @@ export class Delivery {
 
   private welcome(request: AttachRequest, entry: Entrance, place: { port: ReaderPort; nowMs: number }): Reader {
     const { record, buffer } = this.deps;
+    // A snapshot folds what is committed alone. A failing storage is tried again in its own time.
+    if (request.mode === "snapshot" && !buffer.isDegraded) buffer.flush(place.nowMs);
     const reader = new Reader({
       ...place,
       nextSeq: entry.nextSeq,
@@ -274,6 +266,11 @@ export class Delivery {
     return reader;
   }
 
+  private noteIssued(position: string): void {
+    const { emit, buffer } = this.deps;
+    emit({ event: "SseResumeIssued", position, readers: this.readers.size, events: buffer.lastSeq });
+  }
+
   private noteResume(position: EventId, verdict: Exclude<AttachVerdict, { kind: "refused" }>): void {
     if (verdict.kind === "attached") this.recovery.noteResume(position, verdict.reader, verdict.isRewound);
     else this.recovery.noteResume(position, undefined, false);
@@ -292,7 +289,7 @@ export class Delivery {
           this.recovery.noteSnapshot(reader, result.snapshot);
           break;
         case "fell_behind":
-          return this.cut(reader, "fell_behind", nowMs);
+          return this.leaving.cut(reader, "fell_behind", nowMs);
         case "gap":
           this.recovery.noteGap(reader, result.missingEvents);
           break;
@@ -307,11 +304,11 @@ export class Delivery {
     // A replay that began before the tail came has what there was; the end is not its to tell.
     const isShort = !reader.isFollowing && reader.nextSeq <= buffer.lastSeq;
     if (isFinished(record.state) && !isShort) {
-      if (this.isEndAnnounced) this.sendEnd(reader, nowMs);
+      if (this.isEndAnnounced) this.leaving.sendEnd(reader, nowMs);
       return;
     }
     if (!reader.isFollowing) {
-      this.leave(reader, nowMs);
+      this.leaving.leave(reader, nowMs);
       this.departures.close(reader);
       return;
     }
@@ -322,67 +319,9 @@ export class Delivery {
     }
   }
 
-  private sendEnd(reader: Reader, nowMs: number): void {
-    const { record, buffer } = this.deps;
-    if (!record.hasControlEvents) return this.endWithoutWords(reader, nowMs);
-    this.leave(reader, nowMs);
-    const frame = endFrame(record, buffer.idOf(buffer.lastSeq), {
-      diagnostics: this.diagnostics(),
-      retryMs: this.trailingRetryMs,
-    });
-    reader.send(textEncoder.encode(frame), nowMs);
-    this.departures.close(reader);
-  }
-
-  /** The end of a stream without control events: how the connection closes is all there is to say it. */
-  private endWithoutWords(reader: Reader, nowMs: number): void {
-    this.leave(reader, nowMs);
-    // A clean close would say that this was all; only a complete stream may.
-    if (this.deps.record.state !== "completed") return this.departures.breakOff(reader);
-    if (this.trailingRetryMs !== undefined) reader.send(textEncoder.encode(retryFrame(this.trailingRetryMs)), nowMs);
-    this.departures.close(reader);
-  }
-
   private makeRoom(reader: Reader, reason: "stalled" | "evicted", nowMs: number): void {
-    if (reason === "stalled") this.cut(reader, reason, nowMs);
-    else this.sendAway(reader, reason, this.readers.evictionRetryMs(nowMs), nowMs);
-  }
-
-  /** Ends a healthy reader's connection and tells it when to come back. */
-  private sendAway(reader: Reader, reason: ReaderRemovalReason, retryMs: number, nowMs: number): void {
-    const farewell = textEncoder.encode(retryFrame(retryMs));
-    // Also after a full queue: told nothing, it would come back too soon, and throw out the next.
-    const isFitting = reader.port.queuedBytes() + farewell.byteLength <= this.deps.record.settings.readerBufferBytes;
-    this.remove(reader, reason, nowMs);
-    if (reader.isMidEvent || !isFitting) return reader.port.abort();
-    reader.send(farewell, nowMs);
-    // A clean close would say that this was all, to a replaying reader and without control events.
-    if (reader.isFollowing && reader.hasControlEvents) this.departures.close(reader);
-    else this.departures.breakOff(reader);
-  }
-
-  /** Breaks a reader's connection; what was queued for it is dropped, and it comes back at its id. */
-  private cut(reader: Reader, reason: ReaderRemovalReason, nowMs: number): void {
-    this.remove(reader, reason, nowMs);
-    reader.port.abort();
-  }
-
-  private remove(reader: Reader, reason: ReaderRemovalReason, nowMs: number): void {
-    if (reader.isGone) return;
-    this.deps.emit({ event: "SseReaderRemoved", reason, age_ms: nowMs - reader.attachedAtMs });
-    this.leave(reader, nowMs);
-  }
-
-  private leave(reader: Reader, nowMs: number): void {
-    if (reader.isGone) return;
-    reader.isGone = true;
-    this.readers.remove(reader);
-    this.recovery.noteLeft(reader);
-    if (reader.liveSinceMs !== undefined) {
-      const duration_ms = nowMs - reader.liveSinceMs;
-      this.deps.emit({ event: "SseResumeLiveEnd", state: this.deps.record.state, duration_ms });
-    }
-    if (this.readers.size === 0) this.deps.onEmpty();
+    if (reason === "stalled") this.leaving.cut(reader, reason, nowMs);
+    else this.leaving.sendAway(reader, reason, this.readers.evictionRetryMs(nowMs), nowMs);
   }
 }
 

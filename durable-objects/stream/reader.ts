@@ -5,6 +5,7 @@
  * announced as missing; and nothing is sent to a port without room, but for a farewell that still
  * fits the reader's limit.
  */
+import type { ReadMode } from "../../protocol/control-events.ts";
 import type { Segment } from "./segment-index.ts";
 import type { SnapshotFeed } from "./snapshot-feed.ts";
 
@@ -111,6 +112,19 @@ export class Reader {
   isStalled(nowMs: number, stallMs: number): boolean {
     this.look(nowMs);
     return nowMs - this.lastTakenAtMs >= stallMs;
+  }
+
+  /** For how long it has left lying what it was sent. Unlike {@link isStalled} it notes nothing. */
+  waitingMs(nowMs: number): number {
+    const queued = this.port.queuedBytes();
+    const isTaking = queued <= 0 || this.sentBytes - queued > this.takenBytesSeen;
+    return isTaking ? 0 : Math.max(0, nowMs - this.lastTakenAtMs);
+  }
+
+  /** What it is being sent. */
+  get mode(): ReadMode {
+    if (this.snapshot !== undefined) return "snapshot";
+    return this.isFollowing ? "live" : "replay";
   }
 
   /**

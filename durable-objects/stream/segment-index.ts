@@ -147,6 +147,11 @@ export class SegmentIndex {
     this.retainedBytes += piece.bytes.byteLength;
   }
 
+  /** How many segments are retained. */
+  get size(): number {
+    return this.ordered.length - this.evictedInOrdered;
+  }
+
   newest(): Segment | undefined {
     return this.ordered.at(-1);
   }

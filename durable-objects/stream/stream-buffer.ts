@@ -32,7 +32,8 @@ import {
 } from "./segment-index.ts";
 import { Sampling } from "./sampling.ts";
 import { SegmentReading } from "./segment-reading.ts";
-import { countSourceEvents, rowOf, type SegmentRow, type StreamRecord, type StreamStore } from "./stream-store.ts";
+import { SegmentWrites } from "./segment-writes.ts";
+import { countSourceEvents, rowOf, type StreamRecord, type StreamStore } from "./stream-store.ts";
 
 const LOW: Priority = 0;
 const CRITICAL: Priority = 3;
@@ -69,14 +70,10 @@ export class StreamBuffer {
   /** Whether the last step of relief may not have been the last there is to do. */
   private mayRelieve = false;
   private readonly sampling: Sampling;
-  /** First seqs of evicted segments whose rows wait to be deleted with the next write. */
-  private pendingDrops: number[] = [];
-  private unstoredBytes = 0;
+  private readonly writes: SegmentWrites;
+  /** Of events that only memory holds. */
+  unstoredBytes = 0;
   private hasUrgent = false;
-  /** Whether the tables exist: false only while a failing storage has not let them be made. */
-  private isCreated: boolean;
-  /** The stream's record has changed, and storage has not taken it yet. */
-  private isRecordDirty = false;
   /** When the first event of the newest segment came. */
   private openSinceMs = 0;
   /** When the oldest unwritten event came, or a write last failed; `undefined` when all is written. */
@@ -89,7 +86,7 @@ export class StreamBuffer {
 
   constructor(deps: BufferDeps, stored: readonly SegmentFacts[] | undefined) {
     this.deps = deps;
-    this.isCreated = stored !== undefined;
+    this.writes = new SegmentWrites(deps, stored !== undefined);
     const { settings, relief } = deps.record;
     this.limits = { maxEvents: settings.bufferMaxEvents, maxBytes: settings.bufferMaxBytes };
     this.folder = relief.fold === undefined ? undefined : createFolder(relief.fold);
@@ -110,6 +107,10 @@ export class StreamBuffer {
 
   get retainedBytes(): number {
     return this.index.retainedBytes;
+  }
+
+  get segmentCount(): number {
+    return this.index.size;
   }
 
   /** First retained seq, or `undefined` when nothing is retained. */
@@ -183,7 +184,7 @@ export class StreamBuffer {
    * A failure is not an error of the stream: the buffer goes on degraded.
    */
   flush(nowMs: number, options: { withRecord?: boolean } = {}): void {
-    if (options.withRecord === true) this.isRecordDirty = true;
+    if (options.withRecord === true) this.writes.isRecordDirty = true;
     this.commit(this.index.unstored(), nowMs);
   }
 
@@ -192,20 +193,18 @@ export class StreamBuffer {
     const unstored = this.index.unstored();
     const isOpen = (unstored.at(-1)?.byteSize ?? 0) < SEGMENT_MAX_BYTES;
     // The record says how far all is durable, so it is only written with all.
-    const canWait = isOpen && unstored.length > 1 && !this.isRecordDirty && !this.isLastSeqHidden();
+    const canWait = isOpen && unstored.length > 1 && !this.writes.isRecordDirty && !this.isLastSeqHidden();
     this.commit(canWait ? unstored.slice(0, -1) : unstored, nowMs);
   }
 
   private commit(write: readonly Segment[], nowMs: number): void {
-    const isNothing = write.length === 0 && this.pendingDrops.length === 0;
+    const { writes, lastSeq } = this;
+    const isNothing = write.length === 0 && writes.drops.length === 0;
     // Degraded with nothing left to write, the record is what finds storage back.
-    const needsRecord = this.isRecordDirty || this.isLastSeqHidden() || (isNothing && this.isDegraded);
+    const needsRecord = writes.isRecordDirty || this.isLastSeqHidden() || (isNothing && this.isDegraded);
     if (isNothing && !needsRecord) return this.markStored(write);
-    if (!this.tryCommit(write.map(rowOf), { drop: this.pendingDrops, withRecord: needsRecord })) {
-      return this.noteRefusal(nowMs);
-    }
-    this.pendingDrops = [];
-    this.isRecordDirty = false;
+    const recordThroughSeq = needsRecord ? lastSeq : undefined;
+    if (!writes.commitAll(write.map(rowOf), recordThroughSeq)) return this.noteRefusal(nowMs);
     this.markStored(write);
     this.setDegraded(false);
   }
@@ -224,13 +223,13 @@ export class StreamBuffer {
     const drop = olds.filter(({ isStored }) => isStored).map(({ firstSeq }) => firstSeq);
     if (drop.length > 0) {
       if (this.isDegraded) return;
-      if (!this.tryCommit(rows, { drop, withRecord: false })) return this.noteRefusal(nowMs);
+      if (!this.writes.replace(rows, drop)) return this.noteRefusal(nowMs);
       for (const segment of news) store(segment);
     }
     this.index.replace(olds, news);
     this.recountUnstored();
     // A fold takes the open segment along: with nothing left to write, no commit is due.
-    if (this.unstoredBytes === 0 && this.pendingDrops.length === 0 && !this.isLastSeqHidden()) {
+    if (this.unstoredBytes === 0 && this.writes.drops.length === 0 && !this.isLastSeqHidden()) {
       this.oldestUnstoredAtMs = undefined;
     }
     this.deps.onRelief(change);
@@ -259,26 +258,6 @@ export class StreamBuffer {
 
   locate(position: EventId): Located {
     return locateInEpochs(this.deps.record.epochs, this.lastSeq, position);
-  }
-
-  private tryCommit(
-    write: readonly SegmentRow[],
-    also: { readonly drop: readonly number[]; readonly withRecord: boolean },
-  ): boolean {
-    const { record, store } = this.deps;
-    const durableSeqBefore = record.durableSeq;
-    try {
-      if (also.withRecord) record.durableSeq = this.lastSeq;
-      // The first record and what it tells of: all or nothing.
-      if (this.isCreated) store.commit({ write, drop: also.drop, record: also.withRecord ? record : undefined });
-      else store.create(record, write);
-      this.isCreated = true;
-      return true;
-    } catch {
-      // The caller goes on degraded, and says so.
-      record.durableSeq = durableSeqBefore;
-      return false;
-    }
   }
 
   /** Under pressure, and with no relief left to do, only a share of the low-priority events is kept. */
@@ -323,7 +302,7 @@ export class StreamBuffer {
 
   private giveUp(eviction: Eviction): void {
     const { segment } = eviction;
-    if (segment.isEvicted && segment.isStored) this.pendingDrops.push(segment.firstSeq);
+    if (segment.isEvicted && segment.isStored) this.writes.drops.push(segment.firstSeq);
     if (segment.isEvicted && !segment.isStored) this.unstoredBytes -= eviction.bytes;
     if (eviction.reason === "storage_lost") this.noteStorageLost(segment.floorSeq, eviction.seq);
     this.trimmedEvents += eviction.events;
@@ -334,7 +313,7 @@ export class StreamBuffer {
     const { record } = this.deps;
     const { fromSeq, throughSeq } = record.lost ?? { fromSeq: firstSeq, throughSeq: lastSeq };
     record.lost = { fromSeq: Math.min(fromSeq, firstSeq), throughSeq: Math.max(throughSeq, lastSeq) };
-    this.isRecordDirty = true;
+    this.writes.isRecordDirty = true;
   }
 
   /** Whether failing storage lost any of these events, as against their giving way. */

@@ -9,9 +9,9 @@
  * B8 tail and outcome are written in one transaction, and readers are told the outcome once it is
  *    durable ({@link announceEnd}); who resumes in between gets the tail, then the outcome.
  */
+import type { StreamInspection } from "../../protocol/admin-streams.ts";
 import type { EndReason } from "../../protocol/control-events.ts";
 import type { EventId } from "../../protocol/event-id.ts";
-import { KEEP_ALIVE_MS } from "../../protocol/limits.ts";
 import type { SourceEvent } from "../../protocol/sse-frame.ts";
 import type { StreamState, StreamStatus } from "../../protocol/stream-call.ts";
 import type { StreamTelemetry, TelemetrySink } from "../../protocol/telemetry.ts";
@@ -20,7 +20,9 @@ import { createClassifier } from "./classify.ts";
 import type { AttachRequest } from "./admission.ts";
 import type { ArchivedStream } from "./archive-file.ts";
 import { Archiving } from "./archiving.ts";
+import { Deadlines, isDue, type StreamDeadlines } from "./deadlines.ts";
 import { Delivery, type AttachVerdict } from "./delivery.ts";
+import { inspectionOf } from "./inspection.ts";
 import type { ReaderPort } from "./reader.ts";
 import type { ReliefChange } from "./relief-change.ts";
 import type { SegmentFacts } from "./segment-index.ts";
@@ -28,7 +30,13 @@ import { isFinished, nextState, type StreamMove } from "./state-machine.ts";
 import { StreamBuffer } from "./stream-buffer.ts";
 import { reliefTelemetry, statusOf, subjectOf, trimTelemetry } from "./stream-notes.ts";
 import { TelemetryGathering } from "./telemetry-gathering.ts";
-import { nothingGiven, type StoredStream, type StreamRecord, type StreamStore } from "./stream-store.ts";
+import {
+  newRecord,
+  type StoredStream,
+  type StreamBlueprint,
+  type StreamRecord,
+  type StreamStore,
+} from "./stream-store.ts";
 
 export interface SessionDeps {
   readonly store: StreamStore;
@@ -39,33 +47,11 @@ export interface SessionDeps {
   readonly random: () => number;
 }
 
-/** What a new stream is made of. */
-export type StreamBlueprint = Pick<
-  StreamRecord,
-  "identity" | "settings" | "hasControlEvents" | "priorityRules" | "relief"
->;
-
-/** Wall-clock times, each by the name of what is then due. */
-export interface StreamDeadlines {
-  /** While a source is read: being woken is what keeps the object in memory. */
-  readonly keepAlive: number | undefined;
-  readonly sweep: number | undefined;
-  /** An unfinished stream that nobody feeds and nobody reads. */
-  readonly abandon: number | undefined;
-  /** A finished stream's end of life. */
-  readonly expire: number | undefined;
-  /** A finished stream's way into the archive, where it is to go there. */
-  readonly archive: number | undefined;
-}
-
 export class StreamSession {
   readonly delivery: Delivery;
   readonly archiving: Archiving;
   private readonly buffer: StreamBuffer;
-  private lastActiveAtMs: number;
-  private keepAliveAtMs: number;
-  private sweepAtMs: number | undefined;
-
+  private readonly due: Deadlines;
   private readonly gathering = new TelemetryGathering((event) => this.emit(event));
   private readonly deps: SessionDeps;
   private readonly record: StreamRecord;
@@ -78,9 +64,7 @@ export class StreamSession {
   ) {
     this.deps = deps;
     this.record = record;
-
-    this.lastActiveAtMs = nowMs;
-    this.keepAliveAtMs = nowMs + KEEP_ALIVE_MS;
+    this.due = new Deadlines(record, nowMs);
     this.buffer = new StreamBuffer(
       {
         store: deps.store,
@@ -98,34 +82,15 @@ export class StreamSession {
       buffer: this.buffer,
       emit: (event) => this.emit(event),
       onEmpty: () => {
-        this.lastActiveAtMs = deps.clock();
-        this.buffer.flush(this.lastActiveAtMs);
+        this.due.noteNoReaders(deps.clock());
+        this.buffer.flush(deps.clock());
       },
     });
   }
 
   /** Begins a stream and writes its first row. If that fails, the stream runs degraded. */
   static begin(deps: SessionDeps, blueprint: StreamBlueprint, nowMs: number): StreamSession {
-    // Member by member: a start call also holds its upstream's secrets, which are never stored.
-    const { identity, settings, hasControlEvents, priorityRules, relief } = blueprint;
-    const record: StreamRecord = {
-      identity,
-      settings,
-      hasControlEvents,
-      priorityRules,
-      relief,
-      state: "open",
-      endReason: undefined,
-      epochs: [{ epoch: 1, firstSeq: 1 }],
-      durableSeq: 0,
-      startedAtMs: nowMs,
-      endedAtMs: undefined,
-      resumes: 0,
-      recoveredEvents: 0,
-      given: nothingGiven(),
-      broughtBackAtMs: undefined,
-      isArchived: false,
-    };
+    const record = newRecord(blueprint, nowMs);
     const session = new StreamSession(deps, record, undefined, nowMs);
     session.buffer.flush(nowMs, { withRecord: true });
     session.emit({ event: "SseStreamStarted" });
@@ -186,19 +151,19 @@ export class StreamSession {
 
   /** The upstream has answered with an event stream. */
   openSource(nowMs: number): void {
-    this.lastActiveAtMs = nowMs;
+    this.due.noteSourceActivity(nowMs);
     // Not written: an object that dies before or after this ends the stream in the same way.
     this.move("source_opened");
   }
 
   /** The source sent something, if only a comment: it is alive. */
   noteSourceActivity(nowMs: number): void {
-    this.lastActiveAtMs = nowMs;
+    this.due.noteSourceActivity(nowMs);
   }
 
   /** Events of the source: to readers at once, and into the buffer. */
   append(events: readonly SourceEvent[], nowMs: number): void {
-    this.lastActiveAtMs = nowMs;
+    this.due.noteSourceActivity(nowMs);
     if (this.isFinished) throw new Error("append to a finished stream");
     const pieces = this.buffer.append(events, nowMs);
     this.delivery.deliver(pieces, nowMs);
@@ -233,10 +198,8 @@ export class StreamSession {
   }
 
   attach(request: AttachRequest, port: ReaderPort, nowMs: number): AttachVerdict {
-    this.lastActiveAtMs = nowMs;
-    const verdict = this.delivery.attach(request, port, nowMs);
-    this.sweepAtMs ??= this.firstSweepAtMs(nowMs);
-    return verdict;
+    this.due.noteReader(nowMs);
+    return this.delivery.attach(request, port, nowMs);
   }
 
   /** The position a token for this reader should carry; the reader's own where it is unknown. */
@@ -271,15 +234,8 @@ export class StreamSession {
   }
 
   deadlines(): StreamDeadlines {
-    const { settings, endedAtMs, broughtBackAtMs } = this.record;
-    const hasReaders = this.delivery.readers.size > 0;
-    return {
-      keepAlive: this.isFinished ? undefined : this.keepAliveAtMs,
-      sweep: this.delivery.hasConnections ? this.sweepAtMs : undefined,
-      abandon: this.isFinished || hasReaders ? undefined : this.lastActiveAtMs + settings.stateTtlMs,
-      expire: endedAtMs === undefined ? undefined : Math.max(endedAtMs, broughtBackAtMs ?? 0) + settings.snapshotTtlMs,
-      archive: this.archiving.dueAtMs,
-    };
+    const { readers, hasConnections } = this.delivery;
+    return this.due.all({ hasReaders: readers.size > 0, hasConnections, archiveAtMs: this.archiving.dueAtMs });
   }
 
   /** Whether {@link wake} will say that its life is over. */
@@ -295,9 +251,9 @@ export class StreamSession {
    */
   wake(nowMs: number): "expired" | "abandoned" | "alive" {
     const due = this.deadlines();
-    if (isDue(due.keepAlive, nowMs)) this.keepAliveAtMs = nowMs + KEEP_ALIVE_MS;
+    if (isDue(due.keepAlive, nowMs)) this.due.noteKeptAlive(nowMs);
     if (isDue(due.sweep, nowMs)) {
-      this.sweepAtMs = nowMs + this.record.settings.cleanupIntervalMs;
+      this.due.noteSwept(nowMs);
       this.delivery.sweep(nowMs);
     }
     if (isDue(due.expire, nowMs)) {
@@ -334,11 +290,24 @@ export class StreamSession {
     return statusOf(this.record, this.buffer, { readers, expiresAtMs: this.deadlines().expire });
   }
 
-  /** With the keep-alive where that comes in time: every alarm is paid for. */
-  private firstSweepAtMs(nowMs: number): number {
-    const dueAtMs = nowMs + this.record.settings.cleanupIntervalMs;
-    const { keepAliveAtMs } = this;
-    return !this.isFinished && keepAliveAtMs > nowMs && keepAliveAtMs <= dueAtMs ? keepAliveAtMs : dueAtMs;
+  /** A look: nothing is written, nothing noted, no deadline moved. */
+  inspect(nowMs: number): StreamInspection {
+    const { record, buffer, delivery } = this;
+    const readers = delivery.readers.all().map((reader) => ({ reader, position: delivery.positionOf(reader) }));
+    const { sourceActiveAtMs } = this.due;
+    const facts = { record, buffer, readers, sourceActiveAtMs, deadlines: this.deadlines(), status: this.status() };
+    return inspectionOf(facts, nowMs);
+  }
+
+  /**
+   * Writes what waits to be written, and tells what is gathered to be told.
+   *
+   * @returns whether storage now holds all
+   */
+  handOver(nowMs: number): boolean {
+    this.buffer.flush(nowMs);
+    this.gathering.tellAll(nowMs);
+    return !this.buffer.isDegraded && this.buffer.unstoredBytes === 0;
   }
 
   private move(move: StreamMove): void {
@@ -368,8 +337,4 @@ export class StreamSession {
     const time = new Date(this.deps.clock()).toISOString();
     this.deps.telemetry({ ...event, ...subjectOf(this.record.identity), time });
   }
-}
-
-function isDue(deadlineMs: number | undefined, nowMs: number): boolean {
-  return deadlineMs !== undefined && deadlineMs <= nowMs;
 }

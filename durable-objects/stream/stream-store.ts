@@ -49,6 +49,12 @@ export interface StreamRecord {
   lost?: { readonly fromSeq: number; readonly throughSeq: number };
 }
 
+/** What a new stream is made of. */
+export type StreamBlueprint = Pick<
+  StreamRecord,
+  "identity" | "settings" | "hasControlEvents" | "priorityRules" | "relief"
+>;
+
 /** What a stream's buffer gave up otherwise than by eviction, since it began. */
 export interface GivenWay {
   /** Source events that live on in another one. */
@@ -206,6 +212,30 @@ function readRecord(value: SqlValue | undefined): StreamRecord {
   if (typeof value !== "string") throw new Error("stream record is missing");
   // Written by putRecord, under a layout version that load checks; the first one had none of these.
   return { ...FIRST_LAYOUT_DEFAULTS, given: nothingGiven(), ...JSON.parse(value) } as StreamRecord;
+}
+
+/** Of a stream that begins now. */
+export function newRecord(blueprint: StreamBlueprint, nowMs: number): StreamRecord {
+  // Member by member: a start call also holds its upstream's secrets, which are never stored.
+  const { identity, settings, hasControlEvents, priorityRules, relief } = blueprint;
+  return {
+    identity,
+    settings,
+    hasControlEvents,
+    priorityRules,
+    relief,
+    state: "open",
+    endReason: undefined,
+    epochs: [{ epoch: 1, firstSeq: 1 }],
+    durableSeq: 0,
+    startedAtMs: nowMs,
+    endedAtMs: undefined,
+    resumes: 0,
+    recoveredEvents: 0,
+    given: nothingGiven(),
+    broughtBackAtMs: undefined,
+    isArchived: false,
+  };
 }
 
 const FIRST_LAYOUT_DEFAULTS = { relief: NO_RELIEF, isArchived: false } as const;

@@ -9,6 +9,7 @@ import type { ReaderPort } from "../../durable-objects/stream/reader.ts";
 import { Sampling } from "../../durable-objects/stream/sampling.ts";
 import { SegmentIndex, type Eviction, type Segment } from "../../durable-objects/stream/segment-index.ts";
 import { SegmentReading } from "../../durable-objects/stream/segment-reading.ts";
+import { SegmentWrites } from "../../durable-objects/stream/segment-writes.ts";
 import { SnapshotFeed } from "../../durable-objects/stream/snapshot-feed.ts";
 import { StreamBuffer } from "../../durable-objects/stream/stream-buffer.ts";
 import { StreamStore } from "../../durable-objects/stream/stream-store.ts";
@@ -173,9 +174,9 @@ export const RELIEF_FAULTS: readonly DeliberateFault[] = [
   {
     name: "rows that storage refuses count as written where others go for them",
     install: () =>
-      replaceMethod(StreamBuffer.prototype, "tryCommit", (_, original) => (write, also) => {
-        const isDone = original(write, also) === true;
-        return isDone || (also as Pick<Commit, "drop">).drop.length > 0;
+      replaceMethod(SegmentWrites.prototype, "commit", (_, original) => (write, drop, recordThroughSeq) => {
+        const isDone = original(write, drop, recordThroughSeq) === true;
+        return isDone || (drop as Commit["drop"]).length > 0;
       }),
   },
   {

@@ -7,7 +7,7 @@ import type { BatchSink } from "../../durable-objects/analytics/batch-sink.ts";
 import { eventsOf, makeShard, START_MS, type ShardParts } from "../fixtures/lake-parts.ts";
 import { MemoryObjects } from "../fixtures/memory-objects.ts";
 
-const poisonous: BatchSink = {
+const poisonous: Pick<BatchSink, "deliver"> = {
   deliver: async ({ rows }) => ({ files: 0, bytes: 0, poison: rows.map((row) => ({ row, reason: "bad" })) }),
 };
 const DEAD_LETTERS = /^dead-letters\//;
@@ -39,7 +39,7 @@ describe("dead letters", () => {
     const { shard, objects } = makePoisoned(48, 3);
     const [first] = (await shard.createFlush(poisonous, objects).flush(), lettersIn(objects));
     expect(shard.buffer.deadLetterCount).toBe(3);
-    expect(shard.store.oldestDeadLetters(10).map(({ letterId }) => letterId)).toEqual([46, 47, 48]);
+    expect(shard.store.letters.list(10).map(({ letterId }) => letterId)).toEqual([46, 47, 48]);
     expect(
       lettersIn(objects)
         .map((letter) => letter.letter_id)

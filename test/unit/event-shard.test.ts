@@ -22,7 +22,11 @@ function openShard(parts: ReturnType<typeof makeShard>, objects: MemoryObjects, 
     sink: new IcebergSink({
       objects,
       tableLocation: () => Promise.resolve(LOCATION),
-      stage: async ({ batch }) => void staged.push(batch),
+      stage: async ({ batch }) => {
+        staged.push(batch);
+        return "taken";
+      },
+      withdraw: async () => "withdrawn",
     }),
     objects,
     alarms: new Alarms({ setAlarm: async (timeMs) => void alarmsMs.push(timeMs) }),

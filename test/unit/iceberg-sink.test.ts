@@ -4,6 +4,7 @@
 import { parquetMetadata } from "hyparquet";
 import { describe, expect, it } from "vitest";
 
+import type { Delivery } from "../../durable-objects/analytics/batch-sink.ts";
 import { IcebergSink } from "../../durable-objects/analytics/iceberg-sink.ts";
 import type { DataFile } from "../../durable-objects/iceberg/data-file.ts";
 import { encodeParquet } from "../../durable-objects/iceberg/parquet-encode.ts";
@@ -32,12 +33,19 @@ function makeSink({ failStage = () => undefined as "before" | "after" | undefine
       if (fault === "before") throw new Error("the table object is out of reach");
       staged.push(call);
       if (fault === "after") throw new Error("the answer was lost");
+      return "taken";
     },
+    withdraw: async () => "withdrawn",
   });
   return { objects, staged, sink };
 }
 
 const batchOf = (rows: readonly LakeRow[]) => ({ shardIndex: 0, shard: SHARD, batch: 1, rows });
+async function delivered(sink: IcebergSink, rows: readonly LakeRow[]): Promise<Delivery> {
+  const delivery = await sink.deliver(batchOf(rows));
+  if (delivery === "withdrawn") throw new Error("nobody has withdrawn it");
+  return delivery;
+}
 const filesOf = ({ files }: StageCall): DataFile[] => JSON.parse(files) as DataFile[];
 
 describe("a batch", () => {
@@ -65,7 +73,7 @@ describe("a batch", () => {
 
   it("is staged with what is true of its file", async () => {
     const { objects, staged, sink } = makeSink();
-    const delivery = await sink.deliver(batchOf([rowOf(1), rowOf(2)]));
+    const delivery = await delivered(sink, [rowOf(1), rowOf(2)]);
     const [file] = staged.flatMap(filesOf);
     const bytes = await objects.get(KEY);
     if (bytes === undefined || file === undefined) throw new Error("no file");
@@ -87,7 +95,7 @@ describe("a batch", () => {
 
   it("with some poison delivers the rest", async () => {
     const { staged, sink } = makeSink();
-    const { poison } = await sink.deliver(batchOf([rowOf(1), rowOf(Number.NaN), rowOf(3)]));
+    const { poison } = await delivered(sink, [rowOf(1), rowOf(Number.NaN), rowOf(3)]);
     expect(poison.map(({ reason }) => reason)).toEqual(["seq: found NaN, allowed is a safe integer"]);
     expect(staged.flatMap(filesOf)).toMatchObject([{ recordCount: 2 }]);
   });
@@ -165,7 +173,7 @@ describe("an interrupted delivery", () => {
       jsonBytes: 1,
     };
     objects.plant(KEY, bytes, { descriptor: JSON.stringify({ ...file, ...metrics }) });
-    const { poison } = await sink.deliver(batchOf([kept, missing]));
+    const { poison } = await delivered(sink, [kept, missing]);
     expect(poison.map(({ row }) => row)).toEqual([missing]);
     expect(staged.flatMap(filesOf)).toMatchObject([file]);
   });
@@ -193,7 +201,9 @@ describe("L1 a shard and its table, through a crash after every step", () => {
         table.store.stage({ shard: name, index: shardIndex }, batch, files);
         if (step === "stage") throw new Error("the process dies here");
         shard.storage.shouldFail = (kind) => step === "finish" && kind === "write";
+        return "taken";
       },
+      withdraw: async () => "withdrawn",
     });
     expect(await shard.createFlush(crashing, table.objects).flush()).toMatchObject({ remaining: 4 });
     const again = shard.restart();

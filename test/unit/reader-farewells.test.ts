@@ -6,54 +6,16 @@ import { describe, expect, it } from "vitest";
 
 import type { AttachRequest } from "../../durable-objects/stream/admission.ts";
 import type { AttachVerdict } from "../../durable-objects/stream/delivery.ts";
-import type { Reader, ReaderPort } from "../../durable-objects/stream/reader.ts";
-import { StreamSession, type StreamBlueprint } from "../../durable-objects/stream/stream-session.ts";
-import { StreamStore } from "../../durable-objects/stream/stream-store.ts";
+import type { Reader } from "../../durable-objects/stream/reader.ts";
+import { StreamSession } from "../../durable-objects/stream/stream-session.ts";
+import { StreamStore, type StreamBlueprint } from "../../durable-objects/stream/stream-store.ts";
 import { START_POSITION } from "../../protocol/event-id.ts";
-import { SEGMENT_MAX_BYTES } from "../../protocol/limits.ts";
 import { NO_RELIEF } from "../../protocol/relief.ts";
+import { FakePort, READER_BUFFER_BYTES } from "../fixtures/fake-port.ts";
 import { SimStorage } from "../simulation/sim-storage.ts";
 
-const READER_BUFFER_BYTES = 65_536;
-const HIGH_WATER_MARK = READER_BUFFER_BYTES - SEGMENT_MAX_BYTES;
 const STALL_MS = 60_000;
 const AGE_MS = 600_000;
-
-/** A port whose other end takes bytes when it is told to. */
-class FakePort implements ReaderPort {
-  text = "";
-  queued = 0;
-  end: "open" | "closed" | "broken off" | "cut" = "open";
-
-  roomBytes(): number {
-    return this.end === "open" ? HIGH_WATER_MARK - this.queued : 0;
-  }
-
-  queuedBytes(): number {
-    return this.end === "cut" ? 0 : this.queued;
-  }
-
-  send(chunk: Uint8Array): void {
-    this.text += Buffer.from(chunk).toString("latin1");
-    this.queued += chunk.byteLength;
-  }
-
-  takeAll(): void {
-    this.queued = 0;
-  }
-
-  close(): void {
-    this.end = "closed";
-  }
-
-  breakOff(): void {
-    this.end = "broken off";
-  }
-
-  abort(): void {
-    this.end = "cut";
-  }
-}
 
 interface Given {
   readonly maxReaders?: number;

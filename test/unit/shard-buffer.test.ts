@@ -3,11 +3,8 @@
  */
 import { describe, expect, it } from "vitest";
 
-import {
-  BATCH_MAX_BYTES,
-  BATCH_MAX_EVENTS,
-  DEDUP_WINDOW_EVENTS,
-} from "../../durable-objects/analytics/shard-buffer.ts";
+import { BATCH_MAX_BYTES, BATCH_MAX_EVENTS } from "../../durable-objects/analytics/batch-plan.ts";
+import { DEDUP_WINDOW_EVENTS } from "../../durable-objects/analytics/taken-events.ts";
 import {
   createClock,
   DAY_MS,
@@ -324,23 +321,14 @@ describe("riding events", () => {
 });
 
 describe("events of the shard itself", () => {
-  it("leave no rows behind, for nothing has to be remembered of them", () => {
+  it("are remembered like all others, also once they are delivered: a replay sends them again", () => {
     const shard = makeShard();
-    for (let round = 0; round < 50; round++) {
-      shard.buffer.appendOwn(eventsOf(1), START_MS);
-      if (round % 10 === 9) {
-        shard.append(eventsOf(1));
-        deliverAll(shard);
-      }
-    }
-    const again = shard.restart();
-    again.buffer.appendOwn(eventsOf(1), START_MS);
-    expect(again.buffer.lastSeq).toBe(56);
-    // Five rows whose fingerprints are remembered, and the new one.
-    expect(rowsOf(again)).toHaveLength(6);
-    deliverAll(again);
-    again.append(eventsOf(1));
-    expect(again.restart().buffer.lastSeq).toBe(57);
+    const own = eventsOf(2);
+    shard.buffer.appendOwn(own, START_MS);
+    expect(shard.append(own)).toEqual({ ok: true, accepted: 0, duplicates: [0, 1] });
+    deliverAll(shard);
+    expect(shard.append(own)).toMatchObject({ accepted: 0 });
+    expect(shard.restart().append(own)).toMatchObject({ accepted: 0 });
   });
 });
 

@@ -8,7 +8,7 @@ import type { Batch, BatchSink, Delivery, PoisonRow } from "../../durable-object
 import { createClock, eventOf, eventsOf, makeShard, START_MS } from "../fixtures/lake-parts.ts";
 
 /** Keeps what it is given; fails, poisons or waits as told. */
-class KeepingSink implements BatchSink {
+class KeepingSink implements Pick<BatchSink, "deliver"> {
   readonly batches: Batch[] = [];
   failures = 0;
   isPoison: (id: string) => boolean = () => false;
@@ -200,7 +200,7 @@ describe("what cannot be delivered", () => {
     sink.isPoison = (id) => id === poison.id;
     const flush = shard.createFlush(sink);
     for (let attempt = 0; attempt < 3; attempt++) await flush.flush();
-    const [letter, ...more] = shard.store.oldestDeadLetters(10);
+    const [letter, ...more] = shard.store.letters.list(10);
     expect(more).toEqual([]);
     expect(letter).toMatchObject({ reason: "id: not today", attempts: 3, atMs: START_MS });
     expect(JSON.parse(letter?.event ?? "")).toMatchObject({ id: poison.id, seq: 2, tenant: "acme" });
@@ -227,7 +227,7 @@ describe("what cannot be delivered", () => {
     const sink = new KeepingSink();
     expect(await shard.createFlush(sink).flush()).toMatchObject({ events: 2, remaining: 0, error: null });
     expect(sink.ids).toEqual([sound.id]);
-    const [letter] = shard.store.oldestDeadLetters(10);
+    const [letter] = shard.store.letters.list(10);
     expect(letter?.reason).toBe("unreadable append row");
     expect(letter?.event).toContain(damaged.id);
   });

@@ -9,7 +9,13 @@ import type { TelemetryRecord } from "../../protocol/telemetry.ts";
 import { START_MS } from "../fixtures/lake-parts.ts";
 
 const TIME = new Date(START_MS).toISOString();
-const record = (position: string): TelemetryRecord => ({ event: "SseResumeIssued", position, time: TIME });
+const record = (position: string): TelemetryRecord => ({
+  event: "SseResumeIssued",
+  position,
+  readers: 1,
+  events: 0,
+  time: TIME,
+});
 
 type Answer = boolean | Error | Promise<boolean>;
 
@@ -89,7 +95,7 @@ describe("the outlet", () => {
     expect(dropped).toEqual([]);
   });
 
-  it("tells what it gives up after four attempts, and goes on with the next", async () => {
+  it("tells what it gives up after four attempts, goes on with the next, and then tells the lake too", async () => {
     const failing = Array.from({ length: 4 }, () => new Error("out of reach"));
     const { outlet, sent, dropped, done } = makeOutlet(failing);
     outlet.sink(record("1-1"));
@@ -99,7 +105,11 @@ describe("the outlet", () => {
     expect(dropped).toEqual([{ event: "TelemetryDropped", events: 2, reason: "not_delivered", time: TIME }]);
     outlet.sink(record("1-3"));
     await done();
-    expect(positionsOf(sent.at(-1) ?? [])).toEqual(["1-3"]);
+    expect(positionsOf(sent[4] ?? [])).toEqual(["1-3"]);
+    expect(sent.slice(5)).toMatchObject([
+      [{ type: "TelemetryDropped", data: '{"events":2,"reason":"not_delivered"}' }],
+    ]);
+    expect(dropped).toHaveLength(1);
   });
 
   it("holds no more than its bound, counts what it drops, and tells it once there is room, in the table too", async () => {

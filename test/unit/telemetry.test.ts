@@ -27,3 +27,19 @@ test("a flood of one kind is held to 50 lines a second, counted, and does not hi
   sink(record("SseStreamStarted", 1201));
   expect(JSON.parse(lines.at(-1) ?? "")).not.toHaveProperty("suppressed");
 });
+
+test("what was held back is told with the next record of any kind, once its second is over, and once only", () => {
+  const lines: string[] = [];
+  const sink = createLogSink((line) => lines.push(line));
+  for (let n = 0; n < 60; n++) sink(record("SseStreamStarted", 10));
+  sink(record("SseResumeAttempt", 1009));
+  expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ event: "SseResumeAttempt" });
+  sink(record("SseResumeAttempt", 1010));
+  expect(lines.slice(-2).map((line) => JSON.parse(line))).toMatchObject([
+    { event: "TelemetrySuppressed", kind: "SseStreamStarted", suppressed: 10 },
+    { event: "SseResumeAttempt" },
+  ]);
+  sink(record("SseStreamStarted", 3000));
+  sink(record("SseResumeAttempt", 3000));
+  expect(lines.filter((line) => line.includes("suppressed"))).toHaveLength(1);
+});

@@ -39,8 +39,8 @@ export class StepWatch {
     for (const name of ["putIfAbsent", "put", "get", "head", "list", "delete"]) {
       this.watch(R2ObjectStore.prototype, name, (args) => `${name} ${kindOf(String(args[0]))}`);
     }
-    for (const name of ["append", "flush"]) this.watch(EventBuffer.prototype, name, () => `shard.${name}`);
-    for (const name of ["register", "stage", "location", "commitNow", "compact"]) {
+    for (const name of ["append", "flush", "reset"]) this.watch(EventBuffer.prototype, name, () => `shard.${name}`);
+    for (const name of ["register", "stage", "withdraw", "location", "commitNow", "compact"]) {
       this.watch(IcebergTable.prototype, name, () => `table.${name}`);
     }
     this.watch(Alarms.prototype, "arm", ([deadlines]) => `arm ${Object.keys(deadlines as object).join("+")}`);
@@ -96,6 +96,7 @@ export class StepWatch {
 }
 
 function kindOf(key: string): string {
+  if (key.startsWith("exports/")) return "export";
   if (key.endsWith("version-hint.text")) return "hint";
   if (key.endsWith(".metadata.json")) return "metadata";
   if (/\/data\/.*compact-/.test(key)) return "compacted file";

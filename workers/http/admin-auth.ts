@@ -1,16 +1,19 @@
 /**
- * Who may act as an operator, and the record of what they did: every action is told as telemetry, whatever
- * came of it.
+ * The guard before everything operators may see and do: who calls, from where, and the record of it.
+ *
+ * Every action is told as telemetry whatever came of it, also where its handler breaks; a look only where it was
+ * refused or failed.
  */
 import type { Context } from "hono";
 
-import { bearerOf, equalInConstantTime } from "../tenant-keys.ts";
+import { AdminAudit } from "./admin-audit.ts";
+import { AdminDoor, type AdminIdentity } from "./admin-identity.ts";
 import type { HonoEnv, Services } from "./context.ts";
 import type { Handler } from "./mount.ts";
 import { problemResponse } from "./problem.ts";
 
-/** One token, so one name: whoever holds it. */
-const ACTOR = "admin";
+/** What a script of our page adds, and a form of another site cannot. */
+const ACTION_HEADER = "X-Spillway-Action";
 
 export interface AdminAction {
   /** As it is told: `flush`, `buffer/reset`. */
@@ -19,26 +22,62 @@ export interface AdminAction {
   readonly isLook?: boolean;
   /** What it acts on, where it is not the service as a whole: a shard, a request id. Never a secret. */
   readonly target?: (context: Context<HonoEnv>) => string | undefined;
+  /** Name by token, of tokens that open this action and no other. */
+  readonly extraTokens?: ReadonlyMap<string, string>;
+  /** Whether nothing but a token opens it: no session, no Access. */
+  readonly onlyTokens?: boolean;
+  /** Whether it is asked before anybody has signed in: a caller without a credential is then not told of. */
+  readonly isProbe?: boolean;
 }
 
-export type AdminHandler = (context: Context<HonoEnv>, actor: string) => Promise<Response> | Response;
+export type AdminHandler = (
+  context: Context<HonoEnv>,
+  actor: string,
+  identity: AdminIdentity,
+) => Promise<Response> | Response;
 export type AdminGuard = (action: AdminAction, handler: AdminHandler) => Handler;
 
-/** Lets operators in, and tells what was done. */
-export function createAdminGuard({ config, telemetry, clock }: Services): AdminGuard {
-  return (action, handler) => async (context) => {
-    const token = bearerOf(context.req.header("Authorization"));
-    const isAllowed = token !== undefined && equalInConstantTime(config.adminToken, token);
-    const tell = (result: string) => {
-      const time = new Date(clock()).toISOString();
-      telemetry({ event: "AdminAction", action: action.name, actor: isAllowed ? ACTOR : "unknown", result, time });
+/** Lets operators in, and tells what was done. One for all routes, or each would count failures anew. */
+export function createAdminGuard(services: Services, door = new AdminDoor(services)): AdminGuard {
+  const audit = new AdminAudit(services);
+  return (action, handler) => {
+    const { name, extraTokens, onlyTokens } = action;
+    const tokens = extraTokens === undefined ? undefined : door.tokensAnd(extraTokens);
+    return async (context) => {
+      const verdict = await door.identify(context.req.raw, { tokens, onlyTokens });
+      if (!verdict.ok) {
+        if (!(verdict.isMissing && action.isProbe === true)) audit.tellRefusal(name, verdict.error.code);
+        return problemResponse(verdict.error, context.get("requestId"));
+      }
+      const { identity } = verdict;
+      const { actor } = identity;
+      if (mayBeForged(context.req.raw, identity)) {
+        audit.tell({ action: name, actor, result: "csrf" });
+        return problemResponse({ code: "csrf" }, context.get("requestId"));
+      }
+      let result = "500";
+      let target: string | undefined;
+      try {
+        target = action.target?.(context);
+        const response = await handler(context, actor, identity);
+        result = String(response.status);
+        return response;
+      } finally {
+        // Also where the handler has thrown: what it had done by then is not known.
+        if (action.isLook !== true || Number(result) >= 400) audit.tell({ action: name, actor, result, target });
+      }
     };
-    if (!isAllowed) {
-      tell("unauthorized");
-      return problemResponse({ code: "unauthorized", credential: "admin token" }, context.get("requestId"));
-    }
-    const response = await handler(context, ACTOR);
-    if (action.isLook !== true || response.status >= 400) tell(String(response.status));
-    return response;
   };
+}
+
+/**
+ * Whether another site may have made a browser send this: a credential that browsers add by themselves, on a call
+ * that changes something. `same-site` is another site too: a neighbour under the same domain.
+ */
+function mayBeForged(request: Request, { via }: AdminIdentity): boolean {
+  if (via === "token" || request.method === "GET" || request.method === "HEAD") return false;
+  const site = request.headers.get("sec-fetch-site") ?? "same-origin";
+  if (site !== "same-origin" && site !== "none") return true;
+  // Through Access programs come too, with neither header; a browser there always says the site.
+  return via === "session" && request.headers.get(ACTION_HEADER) !== "1";
 }

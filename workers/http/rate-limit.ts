@@ -13,27 +13,23 @@ import { within } from "../../protocol/timing.ts";
 import type { TelemetrySink } from "../../protocol/telemetry.ts";
 import type { Config } from "../config.ts";
 import { bearerOf, tenantOfKey } from "../tenant-keys.ts";
+import { addressOf, networkOf } from "./client-network.ts";
 
 const TELL_AGAIN_MS = 60_000;
-const IPV6_GROUPS = 8;
 const LIMITER_TIMEOUT_MS = 1000;
-const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0xffff].join();
-/** Groups of 16 bits that make a /64. */
-const NETWORK_GROUPS = 4;
 
 type Client = { readonly kind: "key"; readonly key: string } | { readonly kind: "address"; readonly network: string };
 
 /** What a request says of its sender. */
 interface Sender {
   readonly authorization: string | undefined;
-  /** `cf-connecting-ip`, which Cloudflare sets, whatever the caller sent. */
   readonly address: string | undefined;
 }
 
 function senderOf(request: Request): Sender {
   return {
     authorization: request.headers.get("authorization") ?? undefined,
-    address: request.headers.get("cf-connecting-ip") ?? undefined,
+    address: addressOf(request),
   };
 }
 
@@ -44,30 +40,6 @@ export function identifyClient(config: Pick<Config, "clientAuth" | "tenantByKey"
     return { kind: "key", key: bearer };
   }
   return { kind: "address", network: networkOf(sender.address ?? "") };
-}
-
-/**
- * What of an address stands for one client: IPv4 as it is, IPv6 by its /64 in one spelling, `unknown` without
- * an address. What is no address stands for itself.
- */
-export function networkOf(address: string): string {
-  if (address === "") return "unknown";
-  const mapped = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!address.includes(":")) return address;
-  const [head = "", tail = ""] = address.split("::");
-  const before = head === "" ? [] : head.split(":");
-  const after = tail === "" ? [] : tail.split(":");
-  const zeros = Array.from({ length: Math.max(0, IPV6_GROUPS - before.length - after.length) }, () => "0");
-  const spelled = [...before, ...zeros, ...after];
-  if (!spelled.slice(0, NETWORK_GROUPS).every((group) => /^[\da-f]{1,4}$/i.test(group))) return address;
-  const groups = spelled.map((group) => Number.parseInt(group, 16));
-  // An IPv4 address in hexadecimal: RFC 4291, 2.5.5.2.
-  if (groups.slice(0, 6).join() === MAPPED_PREFIX) return groups.slice(6).flatMap(bytesOf).join(".");
-  return `${groups
-    .slice(0, NETWORK_GROUPS)
-    .map((group) => group.toString(16))
-    .join(":")}::/64`;
 }
 
 interface RateGateDeps {
@@ -124,8 +96,4 @@ async function clientName(client: Client, secret: string): Promise<string> {
   const text = JSON.stringify(["spillway-rate-limit", secret, client.key]);
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   return `key:${Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-}
-
-function bytesOf(group: number): [number, number] {
-  return [group >> 8, group & 255];
 }

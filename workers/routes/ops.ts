@@ -7,25 +7,19 @@ import type { ConfigFault } from "../../protocol/errors.ts";
 import type { HonoEnv } from "../http/context.ts";
 import { json } from "../http/json-response.ts";
 import { mount } from "../http/mount.ts";
-import type { StreamObjects } from "../stream-objects.ts";
+import type { Readiness } from "../readiness.ts";
 
-/** Of no stream that can exist. */
-const PROBE = { requestId: "readiness-probe", tenant: "", route: "", issuedAtSec: 0, readsArchive: false } as const;
+type Ready = { readonly faults: readonly ConfigFault[] } | { readonly readiness: Readiness };
 
-type Readiness = { readonly faults: readonly ConfigFault[] } | { readonly streams: StreamObjects };
-
-export function mountOps(app: Hono<HonoEnv>, readiness: Readiness): void {
+export function mountOps(app: Hono<HonoEnv>, ready: Ready): void {
   mount(app, "/health", { GET: () => json(200, { status: "ok" }) }, { allowHead: true });
-  mount(app, "/ready", { GET: () => ready(readiness) }, { allowHead: true });
-}
-
-async function ready(readiness: Readiness): Promise<Response> {
-  if ("faults" in readiness) {
-    return json(503, { status: "misconfigured", checks: { configuration: "failed" }, faults: readiness.faults });
-  }
-  // An object that holds no stream answers so without writing anything.
-  const probe = await readiness.streams.status(PROBE);
-  const hasAnswered = probe.ok || probe.error.code === "stream_expired";
-  const checks = { configuration: "ok", stream_objects: hasAnswered ? "ok" : "unreachable" };
-  return json(hasAnswered ? 200 : 503, { status: hasAnswered ? "ready" : "unavailable", checks });
+  const answer = async (isDeep: boolean) => {
+    if ("faults" in ready) {
+      return json(503, { status: "misconfigured", checks: { configuration: "failed" }, faults: ready.faults });
+    }
+    const report = await ready.readiness.look(isDeep);
+    // Without the lake streams work: whoever takes a service out of rotation for it would lose them too.
+    return json(report.status === "unavailable" ? 503 : 200, report);
+  };
+  mount(app, "/ready", { GET: (context) => answer(context.req.query("deep") === "1") }, { allowHead: true });
 }

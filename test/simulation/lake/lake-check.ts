@@ -69,6 +69,7 @@ export class LakeCheck {
     let isChanged = isTableChanged;
     for (const { table, shards } of deployments) {
       for (const shard of shards.values()) {
+        this.checkSums(shard);
         if (!shard.isChanged) continue;
         shard.isChanged = false;
         isChanged = true;
@@ -106,6 +107,20 @@ export class LakeCheck {
 
   tableState(table: SimProcess<TableObject>): DurableTable | undefined {
     return this.tableStates.get(table);
+  }
+
+  /** Telemetry is summed up exactly, over all of a shard's processes. */
+  private checkSums(shard: SimProcess<ShardObject>): void {
+    const rollup = shard.object?.rollup();
+    if (rollup === undefined) return;
+    const { model, coverage } = this.deps;
+    const taken = model.ownEventsOf(rollup.shard);
+    const counted = rollup.counters.telemetry_events?.[""] ?? 0;
+    if (taken > 0) coverage.note("telemetry summed up");
+    if (counted === taken) return;
+    if (counted > taken || counted < taken - model.damagedOwnEventsOf(rollup.shard)) {
+      breach("telemetry is summed up exactly", `${rollup.shard} has counted ${counted} of ${taken}`);
+    }
   }
 
   private async countAll(): Promise<void> {

@@ -2,12 +2,14 @@
  * Faults put into the lake on purpose: a checker that does not find them sees nothing. Each is installed
  * for one run and taken out again.
  */
+import { DeadLetterStore, type DeadLetter } from "../../../durable-objects/analytics/dead-letter-store.ts";
 import { DedupWindow } from "../../../durable-objects/analytics/dedup-window.ts";
 import { IcebergSink } from "../../../durable-objects/analytics/iceberg-sink.ts";
+import { RollupKeeper } from "../../../durable-objects/analytics/rollup-keeper.ts";
+import { RollupStore, type StoredRollup } from "../../../durable-objects/analytics/rollup-store.ts";
 import { ShardBuffer } from "../../../durable-objects/analytics/shard-buffer.ts";
 import {
   ShardStore,
-  type DeadLetter,
   type SealedBatch,
   type ShardRecord,
   type StoredShard,
@@ -165,10 +167,20 @@ export const LAKE_FAULTS: readonly LakeFault[] = [
   ),
   fault(
     "a dead letter leaves unwritten",
-    ShardStore,
-    "oldestDeadLetters",
-    (_, original) => (limit) => (original(Number(limit) + 1) as DeadLetter[]).slice(1),
+    DeadLetterStore,
+    "list",
+    (_, original) => (limit, after) => (original(Number(limit) + 1, after) as DeadLetter[]).slice(1),
   ),
+  fault(
+    "events leave before what they tell is summed up for good",
+    RollupKeeper,
+    "saveIfChanged",
+    () => () => undefined,
+  ),
+  fault("what is summed up already is summed up again", RollupStore, "load", (_, original) => () => {
+    const stored = original() as StoredRollup | undefined;
+    return stored === undefined ? undefined : { ...stored, uptoSeq: Math.max(0, stored.uptoSeq - 50) };
+  }),
 ];
 
 async function livePaths({ manifests }: CommitterDeps, { metadata }: LoadedTable): Promise<ReadonlySet<string>> {

@@ -3,6 +3,7 @@
  * which of them must be recognised when they come again.
  */
 import type { LakeEvent, LakeRow } from "../../../protocol/lake-event.ts";
+import { OWN_SOURCE_PREFIX } from "../../../protocol/telemetry-event.ts";
 import type { Take } from "./sim-shard.ts";
 import { breach } from "./lake-violation.ts";
 
@@ -28,6 +29,7 @@ export class LakeModel {
   readonly damaged = new Map<string, readonly Taken[]>();
   /** By identity: how many the shard had taken when it took it last, and how many with it. */
   private readonly lastTaken = new Map<string, { readonly order: number; readonly appended: number }>();
+  private readonly ownTaken = new Map<string, number>();
   private readonly takenByShard = new Map<number, number>();
   /** Events that a shard's window holds. */
   private readonly windowEvents: number;
@@ -36,7 +38,7 @@ export class LakeModel {
     this.windowEvents = windowEvents;
   }
 
-  take({ index, shard, firstSeq, events, isRiding, isOwn, takenAtMs }: Take): void {
+  take({ index, shard, firstSeq, events, isRiding, takenAtMs }: Take): void {
     const all = this.taken.get(shard) ?? [];
     this.taken.set(shard, all);
     for (const [at, event] of events.entries()) {
@@ -54,8 +56,21 @@ export class LakeModel {
         place: undefined,
         countedIn: 0,
       });
-      if (!isOwn) this.noteIdentity(index, event, events.length);
+      if (event.source.startsWith(OWN_SOURCE_PREFIX)) this.ownTaken.set(shard, this.ownEventsOf(shard) + 1);
+      this.noteIdentity(index, event, events.length);
     }
+  }
+
+  /** The service's own events that a shard has taken. */
+  ownEventsOf(shard: string): number {
+    return this.ownTaken.get(shard) ?? 0;
+  }
+
+  /** Those of them that a restart may not be able to read again. */
+  damagedOwnEventsOf(shard: string): number {
+    return (this.taken.get(shard) ?? []).filter(
+      ({ event, isDamaged }) => isDamaged && event.source.startsWith(OWN_SOURCE_PREFIX),
+    ).length;
   }
 
   private noteIdentity(index: number, event: LakeEvent, appended: number): void {

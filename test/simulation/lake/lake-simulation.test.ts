@@ -63,6 +63,7 @@ const INTERESTING = [
   "some of many objects deleted",
   "commit, compaction and sweep after hours without any",
   "read by icebird as well",
+  "telemetry summed up",
 ] as const;
 
 interface Run {

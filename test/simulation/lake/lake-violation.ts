@@ -14,6 +14,7 @@ export type LakePromise =
   | "the table refers to what is there"
   | "metadata has one history"
   | "maintenance moves rows and no more"
+  | "telemetry is summed up exactly"
   | "work comes to its end";
 
 export class LakeViolation extends Error {

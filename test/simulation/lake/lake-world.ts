@@ -3,7 +3,7 @@
  * made of.
  */
 import { DedupWindow } from "../../../durable-objects/analytics/dedup-window.ts";
-import { DEDUP_WINDOW_EVENTS } from "../../../durable-objects/analytics/shard-buffer.ts";
+import { DEDUP_WINDOW_EVENTS } from "../../../durable-objects/analytics/taken-events.ts";
 import { R2Catalog } from "../../../durable-objects/iceberg/r2-catalog.ts";
 import { TABLE_COLUMNS } from "../../../durable-objects/iceberg/table-columns.ts";
 import type { LakeSettings } from "../../../protocol/lake-settings.ts";
@@ -180,6 +180,7 @@ export class LakeWorld {
     const port: TablePort = {
       location: () => ask("location", (object) => object.location()),
       stage: (call) => ask("stage", (object) => object.stage(call)),
+      withdraw: (batch) => ask("withdraw", (object) => object.withdraw(batch)),
       register: (shard) => ask("register", (object) => object.register(shard)),
     };
     return new ShardObject(life, {

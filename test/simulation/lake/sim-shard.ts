@@ -9,7 +9,7 @@ import type { ShardBuffer } from "../../../durable-objects/analytics/shard-buffe
 import { ShardStore } from "../../../durable-objects/analytics/shard-store.ts";
 import type { ObjectStore } from "../../../durable-objects/iceberg/object-store.ts";
 import type { KnownShard } from "../../../durable-objects/iceberg/table-store.ts";
-import type { AppendAnswer, AppendCall, StageCall } from "../../../protocol/lake-call.ts";
+import type { AppendAnswer, AppendCall, StageAnswer, StageCall } from "../../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../../protocol/lake-settings.ts";
 import type { LakeTelemetry } from "../../../protocol/telemetry.ts";
@@ -18,7 +18,8 @@ import type { Life } from "./sim-process.ts";
 /** The table object as a shard reaches it. */
 export interface TablePort {
   location(): Promise<string>;
-  stage(call: StageCall): Promise<void>;
+  stage(call: StageCall): Promise<StageAnswer>;
+  withdraw(batch: Omit<StageCall, "files">): Promise<StageAnswer>;
   register(shard: KnownShard): Promise<void>;
 }
 
@@ -29,8 +30,6 @@ export interface Take {
   readonly firstSeq: number;
   readonly events: readonly LakeEvent[];
   readonly isRiding: boolean;
-  /** The shard's own telemetry, which nobody sends twice. */
-  readonly isOwn: boolean;
   readonly takenAtMs: number;
 }
 
@@ -64,6 +63,7 @@ export class ShardObject extends EventShard {
           return tableLocation;
         },
         stage: (call) => env.table.stage(call),
+        withdraw: (batch) => env.table.withdraw(batch),
       }),
       objects: env.objects,
       alarms: new Alarms(life),
@@ -87,7 +87,7 @@ export class ShardObject extends EventShard {
     if (!answer.ok || answer.accepted === 0) return answer;
     const again = new Set(answer.duplicates);
     const events = call.events.filter((_, at) => !again.has(at));
-    this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: call.isRiding, isOwn: false });
+    this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: call.isRiding });
     return answer;
   }
 
@@ -96,7 +96,7 @@ export class ShardObject extends EventShard {
     const firstSeq = buffer.lastSeq + 1;
     super.takeOwn(buffer, events);
     if (buffer.lastSeq >= firstSeq) {
-      this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: true, isOwn: true });
+      this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: true });
     }
   }
 

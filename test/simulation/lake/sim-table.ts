@@ -10,7 +10,7 @@ import { ManifestFiles } from "../../../durable-objects/iceberg/manifest-files.t
 import type { ObjectStore } from "../../../durable-objects/iceberg/object-store.ts";
 import type { TableColumn } from "../../../durable-objects/iceberg/table-columns.ts";
 import { TableStore, type KnownShard } from "../../../durable-objects/iceberg/table-store.ts";
-import type { CommitReport, CompactionReport, ExpiryReport, StageCall } from "../../../protocol/lake-call.ts";
+import type { CommitReport, CompactionReport, ExpiryReport, StageAnswer, StageCall } from "../../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../../protocol/lake-settings.ts";
 import type { LakeTelemetry } from "../../../protocol/telemetry.ts";
@@ -86,9 +86,14 @@ export class TableObject {
     this.store.register(shard);
   }
 
-  async stage({ shardIndex, shard, batch, files }: StageCall): Promise<void> {
-    this.store.stage({ shard, index: shardIndex }, batch, files);
+  async stage({ shardIndex, shard, batch, files }: StageCall): Promise<StageAnswer> {
+    const outcome = this.store.stage({ shard, index: shardIndex }, batch, files);
     await this.arm();
+    return outcome === "withdrawn" ? "withdrawn" : "taken";
+  }
+
+  async withdraw({ shardIndex, shard, batch }: Omit<StageCall, "files">): Promise<StageAnswer> {
+    return this.store.withdraw({ shard, index: shardIndex }, batch) ? "withdrawn" : "taken";
   }
 
   async location(): Promise<string> {

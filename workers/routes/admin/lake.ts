@@ -8,13 +8,27 @@ import type { HonoEnv, Services } from "../../http/context.ts";
 import { json } from "../../http/json-response.ts";
 import { mount } from "../../http/mount.ts";
 import { problemResponse } from "../../http/problem.ts";
+import { shardTarget } from "./buffer.ts";
+import { flushStream, targetOf } from "./streams.ts";
 
-export function mountLakeAdmin(app: Hono<HonoEnv>, { lake }: Services, guard: AdminGuard): void {
+export function mountLakeAdmin(
+  app: Hono<HonoEnv>,
+  { lake, lakeAdmin, streamAdmin }: Services,
+  guard: AdminGuard,
+): void {
   // 207 where a shard or the commit has failed: the body names it.
-  const flush = guard({ name: "flush" }, async () => {
-    const report = await lake.flushAll();
-    return json(report.ok ? 200 : 207, report);
-  });
+  const flush = guard(
+    { name: "flush", target: (context) => targetOf(context) ?? shardTarget(context) },
+    async (context) => {
+      const requestId = context.req.query("request_id");
+      if (requestId !== undefined) return flushStream(context, streamAdmin, requestId);
+      const shard = context.req.query("shard");
+      const selected = shard === undefined ? undefined : await lakeAdmin.select(shard);
+      if (selected?.ok === false) return problemResponse(selected.error, context.get("requestId"));
+      const report = await (selected === undefined ? lake.flushAll() : lake.flushShards(selected.value));
+      return json(report.ok ? 200 : 207, report);
+    },
+  );
   mount(app, "/admin/flush", { POST: flush });
   mount(app, "/admin/status", {
     GET: guard({ name: "status", isLook: true }, async () => json(200, await lake.status())),

@@ -1,0 +1,64 @@
+// @ts-check
+/**
+ * Asks before something is done. The browser's own modal dialog keeps the focus inside and gives it back.
+ */
+import { element, find } from "./elements.js";
+
+const dialog = find("#confirm", HTMLDialogElement);
+const form = find("#confirm-form", HTMLFormElement);
+const yes = find("#confirm-yes", HTMLButtonElement);
+const typed = find("#confirm-typed", HTMLElement);
+const input = find("#confirm-value", HTMLInputElement);
+
+/**
+ * @typedef {object} Question
+ * @property {string} title
+ * @property {readonly string[]} lines what will happen
+ * @property {string} yes what the button says
+ * @property {boolean} [isDangerous]
+ * @property {string} [expected] what the operator has to type
+ */
+
+/** @param {Question} question @returns {Promise<boolean>} */
+export function isConfirmed({ title, lines, yes: label, isDangerous = false, expected }) {
+  find("#confirm-title", HTMLElement).textContent = title;
+  find("#confirm-text", HTMLElement).replaceChildren(...lines.map((line) => element("p", {}, line)));
+  find("#confirm-expected", HTMLElement).textContent = expected ?? "";
+  yes.textContent = label;
+  yes.className = isDangerous ? "danger" : "primary";
+  typed.hidden = expected === undefined;
+  input.value = "";
+  input.setCustomValidity("");
+  return new Promise((resolve) => {
+    const listening = new AbortController();
+    const { signal } = listening;
+    let hasAgreed = false;
+    input.addEventListener("input", () => input.setCustomValidity(""), { signal });
+    form.addEventListener(
+      "submit",
+      (event) => {
+        event.preventDefault();
+        if (expected !== undefined && input.value.trim() !== expected) {
+          input.setCustomValidity(`This is not ${expected}`);
+          input.reportValidity();
+          return;
+        }
+        hasAgreed = true;
+        dialog.close();
+      },
+      { signal },
+    );
+    find("#confirm-no", HTMLButtonElement).addEventListener("click", () => dialog.close(), { signal });
+    dialog.addEventListener(
+      "close",
+      () => {
+        listening.abort();
+        resolve(hasAgreed);
+      },
+      { signal },
+    );
+    dialog.showModal();
+    // What is safe comes first, but for a value that has to be typed anyway.
+    (expected === undefined ? find("#confirm-no", HTMLButtonElement) : input).focus();
+  });
+}

@@ -1,0 +1,81 @@
+/**
+ * `alerts` and `alerts test`: what fires, and whether anybody would hear of it.
+ */
+import type { Command } from "../command.ts";
+import { EXIT } from "../exit-codes.ts";
+import { table, text } from "../units.ts";
+
+interface Alert {
+  readonly alert: string;
+  readonly severity: string;
+  readonly subject: string;
+  readonly value: number | string | null;
+  readonly threshold: number | string | null;
+  readonly since: string;
+  readonly resolved_at: string | null;
+  readonly message: string;
+  readonly runbook: string;
+}
+
+interface AlertLists {
+  readonly firing: readonly Alert[];
+  readonly recent: readonly Alert[];
+}
+
+const SHOW: Command = {
+  name: "alerts",
+  summary: "what fires, since when, and the section of RUNBOOK.md about it",
+  options: {},
+  notes: "Exit code 0 also where something fires.",
+  examples: ["scripts/spillway alerts", "scripts/spillway alerts --json | jq -e '.firing == []'"],
+  async run({ api, terminal }) {
+    const alerts = await (await api()).json<AlertLists>("alerts");
+    terminal.result(alerts, () => alertsText(alerts, (title) => terminal.bold(title)));
+    return EXIT.ok;
+  },
+};
+
+export function alertsText({ firing, recent }: AlertLists, bold: (title: string) => string): string {
+  const over = recent.filter(({ resolved_at: at }) => at !== null);
+  return [
+    `${bold("Firing")}\n${firing.length === 0 ? "Nothing." : alertTable(firing)}`,
+    ...(over.length === 0 ? [] : [`${bold("Resolved")}\n${alertTable(over)}`]),
+  ].join("\n\n");
+}
+
+function alertTable(alerts: readonly Alert[]): string {
+  return table(alerts, [
+    { title: "alert", cell: ({ alert }) => alert },
+    { title: "severity", cell: ({ severity }) => severity },
+    { title: "subject", cell: ({ subject }) => text(subject) },
+    { title: "value", cell: ({ value }) => text(value), isNumber: true },
+    { title: "threshold", cell: ({ threshold }) => text(threshold), isNumber: true },
+    { title: "since", cell: ({ since }) => since },
+    { title: "until", cell: ({ resolved_at: at }) => text(at) },
+    { title: "runbook", cell: ({ runbook }) => runbook },
+  ]);
+}
+
+const TEST: Command = {
+  name: "alerts test",
+  summary: "send a test alert through log and webhook",
+  options: {},
+  notes: "Exit code 1: a webhook is set and did not take it.",
+  examples: ["scripts/spillway alerts test"],
+  async run({ api, terminal }) {
+    const sent = await (
+      await api()
+    ).json<{ delivered: boolean; status: number | null }>("alerts/test", { method: "POST", json: {} });
+    terminal.result(sent, () => deliveryText(sent));
+    return sent.delivered || sent.status === null ? EXIT.ok : EXIT.failed;
+  },
+};
+
+function deliveryText({ delivered, status }: { delivered: boolean; status: number | null }): string {
+  if (delivered) return `The webhook took it${status === null ? "" : `, with ${status}`}; it is in the log as well.`;
+  if (status === null)
+    return "It is in the log. No webhook took it: ALERT_WEBHOOK_URL is not set, or it cannot be reached.";
+  return `It is in the log. The webhook refused it with ${status}.`;
+}
+
+export const ALERTS: readonly Command[] = [SHOW, TEST];

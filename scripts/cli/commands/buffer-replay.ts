@@ -1,0 +1,167 @@
+/**
+ * `replay`: sends an export back, once its checksum has been compared.
+ */
+import { createReadStream, existsSync } from "node:fs";
+import { pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
+
+import type { AdminApi } from "../admin-api.ts";
+import { refusal } from "../admin-api.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { ChunkGathering, ExportCheck, linesOf, type Chunk } from "../export-lines.ts";
+import { CommandFailure, EXIT, failure, usageFailure } from "../exit-codes.ts";
+import { count } from "../units.ts";
+
+/** The service takes 10 MiB. */
+const CHUNK_MAX_BYTES = 8 * 1024 * 1024;
+const MOST_ATTEMPTS = 60;
+const RETRY_WITHOUT_WORD_MS = 5_000;
+const RETRY_MAX_MS = 60_000;
+const SHOWN_REJECTIONS = 10;
+
+interface Rejection {
+  /** In the file, from 1. */
+  readonly line: number;
+  readonly detail: string;
+}
+
+interface ReplayAnswer {
+  readonly events: number;
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly rejected: readonly { readonly line: number; readonly detail: string }[];
+}
+
+interface Totals {
+  events: number;
+  accepted: number;
+  duplicates: number;
+  rejected: Rejection[];
+}
+
+export const REPLAY: Command = {
+  name: "replay",
+  summary: "send an export's events back; what is there already counts as duplicate",
+  operands: "FILE",
+  maxOperands: 1,
+  options: {
+    "without-checksum": { type: "boolean", help: "also lines without an export's end, such as picked ones" },
+  },
+  notes: [
+    "First the whole file is read and its checksum compared; only then is anything sent. Where the",
+    "service is full or unavailable it is asked again after the time it names. May be repeated.",
+    "Exit code 5: some events were rejected, or not all were sent.",
+  ].join("\n"),
+  examples: ["scripts/spillway replay shard-0.ndjson", "scripts/spillway replay all.ndjson.gz --progress --json"],
+  async run(context) {
+    const [file] = context.operands;
+    if (file === undefined) throw usageFailure("Name the file.");
+    if (!existsSync(file)) throw usageFailure(`There is no file ${file}.`);
+    const expected = await verify(file, context);
+    const totals: Totals = { events: 0, accepted: 0, duplicates: 0, rejected: [] };
+    try {
+      await sendAll(file, { context, totals, expected });
+    } catch (error) {
+      if (error instanceof CommandFailure && totals.events > 0) throw afterSome(error, totals, expected);
+      throw error;
+    }
+    const { terminal } = context;
+    terminal.endProgress();
+    terminal.result(totals, () => totalsText(totals));
+    return totals.rejected.length === 0 ? EXIT.ok : EXIT.partial;
+  },
+};
+
+/** @returns how many events it holds */
+async function verify(file: string, { values, terminal }: CommandContext): Promise<number> {
+  const check = new ExportCheck();
+  for await (const line of readLines(file)) {
+    check.take(line);
+    if (check.lines % 1000 === 0) terminal.progress(`checking ${file}: ${count(check.events)} events`);
+  }
+  terminal.endProgress();
+  const isExcused = values.flag("without-checksum") && !check.hasEnd;
+  const fault = isExcused ? undefined : check.fault();
+  if (fault !== undefined) throw failure(`${file} is not sent: ${fault}.`);
+  return check.events;
+}
+
+async function* readLines(file: string): AsyncGenerator<Buffer> {
+  const raw = createReadStream(file);
+  // The reader below is told of a failure; it needs no second telling.
+  const source = file.endsWith(".gz") ? pipeline(raw, createGunzip(), () => undefined) : raw;
+  try {
+    yield* linesOf(source);
+  } catch (error) {
+    if (error instanceof CommandFailure) throw error;
+    throw failure(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? "unknown"}.`);
+  }
+}
+
+interface Sending {
+  readonly context: CommandContext;
+  readonly totals: Totals;
+  readonly expected: number;
+}
+
+async function sendAll(file: string, sending: Sending): Promise<void> {
+  const api = await sending.context.api();
+  const gathering = new ChunkGathering(CHUNK_MAX_BYTES);
+  // Read once more, by the same rules, rather than kept: it may be larger than memory.
+  const check = new ExportCheck();
+  for await (const line of readLines(file)) {
+    if (check.take(line).kind !== "event") continue;
+    const full = gathering.add(line, check.lines);
+    if (full !== undefined) await send(api, full, sending);
+  }
+  const last = gathering.flush();
+  if (last !== undefined) await send(api, last, sending);
+}
+
+async function send(api: AdminApi, chunk: Chunk, { context, totals, expected }: Sending): Promise<void> {
+  const answer = await sendUntilTaken(api, chunk, context);
+  totals.events += chunk.fileLines.length;
+  totals.accepted += answer.accepted;
+  totals.duplicates += answer.duplicates;
+  for (const { line, detail } of answer.rejected) {
+    totals.rejected.push({ line: chunk.fileLines[line - 1] ?? line, detail });
+  }
+  context.terminal.progress(`${count(totals.events)} of ${count(expected)} events sent`);
+}
+
+/** 429 and 503 are no answer: the service says when to come again. What it took before is then a duplicate. */
+async function sendUntilTaken(api: AdminApi, chunk: Chunk, context: CommandContext): Promise<ReplayAnswer> {
+  for (let attempt = 1; ; attempt++) {
+    const response = await api.send("buffer/replay", { method: "POST", body: chunk.body });
+    if (response.ok) return (await api.body(response)) as ReplayAnswer;
+    const isPassing = response.status === 429 || response.status === 503;
+    const waitMs = retryAfterMs(response.headers.get("retry-after"));
+    const refused = await refusal(response);
+    if (!isPassing || attempt === MOST_ATTEMPTS) throw refused;
+    const why = refused.problem?.code ?? "unavailable";
+    context.terminal.progress(`${why}: waiting ${Math.ceil(waitMs / 1000)} s`);
+    await context.host.wait(waitMs, context.signal);
+  }
+}
+
+/** RFC 9110, 10.2.3; seconds alone: the service sends no dates. */
+export function retryAfterMs(header: string | null): number {
+  const seconds = header !== null && /^\d{1,9}$/.test(header) ? Number(header) : undefined;
+  return seconds === undefined ? RETRY_WITHOUT_WORD_MS : Math.min(seconds * 1000, RETRY_MAX_MS);
+}
+
+function afterSome(error: CommandFailure, { events }: Totals, expected: number): CommandFailure {
+  const place = `${count(events)} of ${count(expected)} events were sent before; the same command may be run again.`;
+  const exitCode = error.exitCode === EXIT.failed ? EXIT.partial : error.exitCode;
+  return new CommandFailure(exitCode, `${error.message} ${place}`, error.problem);
+}
+
+function totalsText({ events, accepted, duplicates, rejected }: Totals): string {
+  const lines = [
+    `${count(events)} events sent: ${count(accepted)} accepted, ${count(duplicates)} duplicates, ${count(rejected.length)} rejected.`,
+    ...rejected.slice(0, SHOWN_REJECTIONS).map(({ line, detail }) => `  line ${line}: ${detail}`),
+  ];
+  const more = rejected.length - SHOWN_REJECTIONS;
+  if (more > 0) lines.push(`  and ${count(more)} more; --json has all`);
+  return lines.join("\n");
+}

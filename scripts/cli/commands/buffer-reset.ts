@@ -1,0 +1,41 @@
+/**
+ * `reset`: empties a shard, once its events are in the bucket.
+ */
+import type { Command } from "../command.ts";
+import { callConfirmed, CONFIRM_OPTIONS } from "../confirming.ts";
+import { EXIT } from "../exit-codes.ts";
+import { SHARD_OPTION, shardOf } from "../shard-option.ts";
+import { bytes, count } from "../units.ts";
+
+interface ResetReport {
+  readonly shard: string;
+  readonly events: number;
+  readonly bytes: number;
+  readonly exports: readonly string[];
+}
+
+export const RESET: Command = {
+  name: "reset",
+  summary: "write a shard's events to the bucket, and empty it",
+  options: { shard: { ...SHARD_OPTION, help: "the shard, by its number" }, ...CONFIRM_OPTIONS },
+  notes: [
+    "Asks. Without a terminal it needs --confirm or --yes. The events are no longer on their way to",
+    "the table; replay brings them back. Take an export first.",
+  ].join("\n"),
+  examples: ["scripts/spillway reset --shard 0", 'scripts/spillway reset --shard 0 --confirm "0-ab12cd 512"'],
+  async run({ api, values, terminal }) {
+    values.needed("shard");
+    const call = {
+      path: "buffer/reset",
+      query: { shard: shardOf(values) },
+      body: {},
+      warning: "The shard's events leave it. They are written to the bucket first, and come back by replay alone.",
+    };
+    const report = await callConfirmed<ResetReport>(await api(), call, { values, terminal });
+    const done = `${report.shard}: ${count(report.events)} events, ${bytes(report.bytes)}, taken out.`;
+    terminal.result(report, () =>
+      report.exports.length === 0 ? done : [`${done} They are in the bucket:`, ...report.exports].join("\n  "),
+    );
+    return EXIT.ok;
+  },
+};

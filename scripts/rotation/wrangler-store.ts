@@ -1,0 +1,90 @@
+/**
+ * Secrets of a deployed service, at Cloudflare, through wrangler. They can be set there and listed by name, and never
+ * read back: the one in use has to be given.
+ *
+ * `wrangler secret bulk` takes them on stdin, never as an argument, and sets and deletes in one change, which
+ * Cloudflare deploys at once.
+ */
+import { spawn } from "node:child_process";
+
+import { CommandFailure, EXIT, failure } from "../cli/exit-codes.ts";
+import type { SecretChanges } from "./plan.ts";
+import type { SecretStore, StoredSecrets } from "./secret-store.ts";
+
+export interface WranglerOptions {
+  readonly folder: string;
+  /** Of wrangler.jsonc. */
+  readonly environment: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The secret that signs now; only needed to begin. */
+  readonly currentSecret: () => string | undefined;
+}
+
+const SHOWN_LINES = 6;
+
+export class WranglerStore implements SecretStore {
+  readonly place: string;
+  readonly adviceIfUnseen: string;
+  private readonly options: WranglerOptions;
+
+  constructor(options: WranglerOptions) {
+    this.options = options;
+    const { environment } = options;
+    this.place = `Cloudflare, environment ${environment}`;
+    this.adviceIfUnseen = `Is that the URL of ${environment}? npx wrangler deployments status --env ${environment} shows what is deployed. Run this again.`;
+  }
+
+  async read(): Promise<StoredSecrets> {
+    const listed = parseNames(await this.wrangler(["secret", "list", "--format", "json"], ""));
+    if (listed === undefined) throw failure("wrangler secret list answers with something else than a list of names.");
+    const signing = this.options.currentSecret();
+    if (signing === undefined) {
+      const name = listed.includes("SSE_RESUME_SECRET") ? "SSE_RESUME_SECRET" : "HMAC_SECRET";
+      throw new CommandFailure(
+        EXIT.usage,
+        `Cloudflare gives no secret back: give the present ${name} with --current-secret-file, or in SPILLWAY_CURRENT_RESUME_SECRET.`,
+      );
+    }
+    return { signing, names: new Set(listed) };
+  }
+
+  async apply(changes: SecretChanges): Promise<void> {
+    await this.wrangler(["secret", "bulk"], JSON.stringify(changes));
+  }
+
+  private async wrangler(args: readonly string[], input: string): Promise<string> {
+    const { folder, environment, env } = this.options;
+    const child = spawn("wrangler", [...args, "--env", environment], {
+      cwd: folder,
+      env: { ...env, WRANGLER_SEND_METRICS: "false" },
+      stdio: "pipe",
+    });
+    let [stdout, all] = ["", ""];
+    child.stdout.on("data", (chunk: Buffer) => void ([stdout, all] = [stdout + String(chunk), all + String(chunk)]));
+    child.stderr.on("data", (chunk: Buffer) => void (all += String(chunk)));
+    // It may end without reading; its exit code tells.
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(input);
+    const code = await new Promise<number | null>((done, fail) => {
+      child.once("error", (error: NodeJS.ErrnoException) => {
+        fail(failure(`wrangler did not start: ${error.code ?? error.name}. Run npm ci first.`));
+      });
+      child.once("close", done);
+    });
+    if (code === 0) return stdout;
+    // Whoever prints it hides the secrets, should they be quoted here.
+    const said = all.trim().split("\n").slice(-SHOWN_LINES).join("\n");
+    throw failure(`wrangler ${args.slice(0, 2).join(" ")} failed with ${code ?? "a signal"}:\n${said}`);
+  }
+}
+
+function parseNames(text: string): readonly string[] | undefined {
+  try {
+    // A warning may stand before it.
+    const list: unknown = JSON.parse(text.slice(Math.max(0, text.search(/^\[/m))));
+    if (!Array.isArray(list)) return undefined;
+    return list.flatMap((entry: { name?: unknown }) => (typeof entry.name === "string" ? [entry.name] : []));
+  } catch {
+    return undefined;
+  }
+}

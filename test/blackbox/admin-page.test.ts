@@ -1,0 +1,284 @@
+/**
+ * The operators' page as operators use it: a browser, the whole service behind it, nothing in between. How it can be
+ * used by everybody, and what its policy keeps out: admin-page-access.test.ts.
+ */
+import { readFile } from "node:fs/promises";
+
+import type { Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+
+import {
+  agree,
+  AdminBrowser,
+  figure,
+  outcome,
+  rowsOf,
+  screenshot,
+  signIn,
+  TOKEN,
+  untilFigure,
+} from "../fixtures/admin-page.ts";
+import { lakeStatus, numberedEvents, sendEvents } from "../fixtures/lake-client.ts";
+import { startLakeService, type LakeService } from "../fixtures/lake-service.ts";
+import { readStream, resumeStream } from "../fixtures/sse-reading.ts";
+import { startUpstream, type Upstream } from "../fixtures/upstream.ts";
+
+const MIB = 1_048_576;
+
+let service: LakeService;
+/** With a pipeline that refuses what is too large: such an event is a dead letter. */
+let piped: LakeService;
+let pipeline: Upstream;
+let browser: AdminBrowser;
+
+beforeAll(async () => {
+  pipeline = await startUpstream();
+  pipeline.handle((_, response) => void response.end());
+  const vars = { ICEBERG_SHARDS: 1, ICEBERG_BUFFER_TIMEOUT_MS: 3_600_000 };
+  [service, piped, browser] = await Promise.all([
+    startLakeService({ vars }),
+    startLakeService({ pipelineUrl: pipeline.origin, vars: { ...vars, ANALYTICS_SINK: "pipelines" } }),
+    AdminBrowser.open(),
+  ]);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await Promise.all([service?.stop(), piped?.stop()]);
+  await pipeline?.stop();
+});
+
+afterEach(() => browser.endTest());
+
+describe("signing in", () => {
+  test("says that a token is wrong, and lets another one be tried", async () => {
+    const page = await browser.openPage(service, { isSignedOut: true });
+    await page.getByLabel("Admin token").fill("not-a-token-of-this-service");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await expect.poll(() => page.getByRole("alert").first().textContent()).toBe("This is not a token of this service.");
+    expect(await page.getByLabel("Admin token").inputValue()).toBe("");
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("token");
+    await screenshot(page, "signed-out");
+    await signIn(page);
+    expect(await page.locator("#actor").textContent()).toBe("admin");
+  });
+
+  test("keeps the token in nothing that a script can read, and outlives a reload", async () => {
+    const page = await browser.openPage(service);
+    const readable = () =>
+      page.evaluate(() =>
+        [
+          location.href,
+          document.cookie,
+          document.documentElement.outerHTML,
+          JSON.stringify(localStorage),
+          JSON.stringify(sessionStorage),
+        ].join("\n"),
+      );
+    expect(await readable()).not.toContain(TOKEN);
+    expect(await page.getByLabel("Admin token").inputValue()).toBe("");
+    const [cookie] = await page.context().cookies(`${service.origin}/admin`);
+    expect(cookie).toMatchObject({ name: "spillway_admin", httpOnly: true, sameSite: "Strict", path: "/admin" });
+    expect(cookie?.value).not.toContain(TOKEN);
+    await page.reload();
+    await page.locator("#connection[data-state=live]").waitFor();
+    expect(await readable()).not.toContain(TOKEN);
+  });
+
+  test("ends with signing out: neither the page nor the browser holds anything any more", async () => {
+    const page = await browser.openPage(service);
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("Admin token").waitFor();
+    expect(await page.context().cookies(`${service.origin}/admin`)).toEqual([]);
+    expect(await page.locator("#figures > div").first().innerText()).not.toMatch(/\d/);
+  });
+
+  test("is asked for again when the session is over", async () => {
+    const page = await browser.openPage(service);
+    await page.context().clearCookies();
+    await expect
+      .poll(() => page.getByRole("alert").first().textContent(), { timeout: 10_000 })
+      .toBe("The session is over. Sign in again.");
+    expect(await page.locator("#console").isVisible()).toBe(false);
+    expect(browser.takeComplaints().join()).toContain("401");
+  });
+});
+
+describe("the page, without being loaded again,", () => {
+  test("shows streams that start, a resume, and the stream's timeline", async () => {
+    const page = await browser.openPage(service);
+    await page.evaluate(() => (document.title = "not loaded again"));
+    const before = Number(await figure(page, "Active streams"));
+    const reading = await readStream(`${service.origin}/demo/stream?events=100000&rate=50`);
+    await untilFigure(page, "Active streams", String(before + 1));
+    await page.getByRole("button", { name: reading.requestId }).waitFor();
+
+    await reading.untilContent(3);
+    reading.cut();
+    const resumed = await resumeStream(`${service.origin}/demo/resume`, reading.token, "1-3");
+    await page.getByRole("button", { name: reading.requestId }).click();
+    const timeline = rowsOf(page, /^Timeline/);
+    await expect
+      .poll(() => timeline.allInnerTexts(), { timeout: 20_000 })
+      .toContainEqual(expect.stringContaining("SseResumeSuccess"));
+    await untilFigure(page, "Resume attempts", /[1-9]/);
+    expect(await page.title()).toBe("not loaded again");
+    await screenshot(page, "stream");
+    resumed.cut();
+  });
+});
+
+describe("the page acts:", () => {
+  test("a flush is asked about, done, told and seen", async () => {
+    await sendEvents(service, numberedEvents("/flushed", 25));
+    const page = await browser.openPage(service);
+    const asked = await agree(page, page.getByRole("button", { name: "Flush all shards" }));
+    expect(asked).toContain("Flush all shards?");
+    expect(await outcome(page, /^Flush: /)).toMatch(/^Flush: [\d,]+ events written to 1 file, [\d,]+ rows committed/);
+    await expect.poll(() => rowsOf(page, /^Flushes/).count(), { timeout: 20_000 }).toBeGreaterThan(0);
+    await expect.poll(() => rowsOf(page, /^Commits/).count(), { timeout: 20_000 }).toBeGreaterThan(0);
+    await expect
+      .poll(() => rowsOf(page, /^Audit/).allInnerTexts(), { timeout: 20_000 })
+      .toContainEqual(expect.stringMatching(/admin\s+flush/));
+  });
+
+  test("nothing is done where the dialog is left", async () => {
+    const page = await browser.openPage(service);
+    const sent: string[] = [];
+    page.on("request", (request) => request.method() === "POST" && sent.push(request.url()));
+    for (const name of ["Flush all shards", "Compact", "Expire snapshots", "Send a test alert"]) {
+      await page.getByRole("button", { name }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Leave it" }).click();
+      await page.getByRole("button", { name }).click();
+      await page.keyboard.press("Escape");
+    }
+    expect(sent).toEqual([]);
+    expect(await page.locator("#outcome").isVisible()).toBe(false);
+  });
+
+  test("a stream is cancelled, and its reader told by whom", async () => {
+    const reading = await readStream(`${service.origin}/demo/stream?events=100000&rate=50`);
+    const page = await browser.openPage(service);
+    await page.getByLabel("Request id").fill(reading.requestId);
+    await page.getByRole("button", { name: "Look up" }).click();
+    const asked = await agree(page, page.getByRole("button", { name: "Cancel the stream" }));
+    expect(asked).toContain(reading.requestId);
+    await outcome(page, /^Cancellation: the stream is cancelled after \d+ events?\.$/);
+    await reading.toEnd();
+    expect(reading.control("end")).toMatchObject([{ status: "cancelled", reason: "cancelled_by_operator" }]);
+    expect(await page.locator("#inspection").innerText()).toContain("cancelled: cancelled_by_operator");
+    expect(await page.getByRole("button", { name: "Cancel the stream" }).isVisible()).toBe(false);
+  });
+
+  test("a request id that nobody knows is said to be unknown", async () => {
+    const page = await browser.openPage(service);
+    await page.getByLabel("Request id").fill("req-unknown");
+    await page.getByRole("button", { name: "Look up" }).click();
+    await expect.poll(() => page.locator("#search-problem").textContent()).toMatch(/^No stream req-unknown is known/);
+    expect(browser.takeComplaints().join()).toContain("404");
+  });
+
+  test("an export is whole, a reset asks for what the service names, and a replay brings everything back", async () => {
+    await sendEvents(service, numberedEvents("/exported", 1500));
+    const page = await browser.openPage(service);
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Export shard-0" }).click();
+    const file = await (await coming).path();
+    await outcome(page, /checksum verified\.$/);
+    const lines = (await readFile(file, "utf8")).trim().split("\n");
+    expect(lines.filter((line) => line.includes("/exported"))).toHaveLength(1500);
+
+    const asked = await agree(page, page.getByRole("button", { name: "Reset shard-0" }));
+    expect(asked).toMatch(/Reset shard-0\?[\s\S]*Type 0-\S+ \d+ to go on/);
+    await outcome(page, /^Reset of shard-0: [\d,]+ events .* written to exports\//);
+    expect(browser.takeComplaints().join()).toContain("409");
+    const { shards } = await lakeStatus(service);
+    expect(shards[0]?.events).toBeLessThan(1500);
+
+    await page.locator("#replay-file").setInputFiles(file);
+    await agree(page, page.getByRole("button", { name: "Replay", exact: true }));
+    expect(await outcome(page, /^Replay|^Reading/)).toMatch(/[\d,]+ taken, \d+ there already, 0 refused\.$/);
+    const after = await lakeStatus(service);
+    expect(after.shards[0]?.events).toBeGreaterThanOrEqual(1500);
+  });
+
+  test("a damaged export is not replayed", async () => {
+    const page = await browser.openPage(service);
+    const text = '{"shard":"0-a","seq":1,"event":{}}\n{"end":{"events":1,"sha256":"00"}}\n';
+    await page
+      .locator("#replay-file")
+      .setInputFiles({ name: "damaged.ndjson", mimeType: "text/plain", buffer: Buffer.from(text) });
+    await page.getByRole("button", { name: "Replay", exact: true }).click();
+    await outcome(page, /^Replay failed\. The export is damaged or was edited/);
+  });
+
+  test("dead letters are shown as they are, redriven, and purged after the value is typed", async () => {
+    const large = (id: string) => ({
+      specversion: "1.0",
+      id,
+      source: "/large",
+      type: "<img src=x onerror=alert(1)>",
+      data: "x".repeat(MIB - 200),
+    });
+    await sendEvents(piped, [large("1")]);
+    const page = await browser.openPage(piped);
+    await agree(page, page.getByRole("button", { name: "Flush all shards" }));
+    await outcome(page, /^Flush: /);
+    const letters = rowsOf(page, "Dead letters");
+    await expect.poll(() => letters.count(), { timeout: 20_000 }).toBe(1);
+    await letters.locator("summary").click();
+    expect(await letters.locator("pre").innerText()).toContain("<img src=x onerror=alert(1)>");
+    expect(await page.locator("img").count()).toBe(0);
+
+    await agree(page, page.getByRole("button", { name: "Redrive all" }));
+    await outcome(page, /^Redrive: 1 event back in the buffer\.$/);
+    await expect.poll(() => letters.count(), { timeout: 20_000 }).toBe(0);
+    await agree(page, page.getByRole("button", { name: "Flush all shards" }));
+    await expect.poll(() => letters.count(), { timeout: 20_000 }).toBe(1);
+
+    await letters.getByRole("checkbox").check();
+    const asked = await agree(page, page.getByRole("button", { name: "Purge chosen" }));
+    expect(asked).toMatch(/Type 0-\S+ 1 to go on/);
+    await outcome(page, /^Purge: 1 purged, written to dead-letters\//);
+    await expect.poll(() => letters.count(), { timeout: 20_000 }).toBe(0);
+    expect(browser.takeComplaints().join()).toContain("409");
+  });
+});
+
+describe("the page says how things stand:", () => {
+  test("that the connection is lost, when it tries again, and that it is back", async () => {
+    const page = await browser.openPage(service);
+    const pill = page.locator("#connection");
+    expect(await pill.innerText()).toMatch(/^Live · numbers (of now|\d+ s old)/);
+    await page.route("**/admin/overview", (route) => route.abort("connectionrefused"));
+    await expect
+      .poll(() => pill.innerText(), { timeout: 10_000 })
+      .toMatch(/^Connection lost, (again in \d+ s|trying again) · numbers/);
+    expect(await page.locator("#announcer").textContent()).toMatch(/^Connection lost\. The service cannot be reached/);
+    await page.unroute("**/admin/overview");
+    await expect.poll(() => pill.innerText(), { timeout: 10_000 }).toMatch(/^Live/);
+    expect(await page.locator("#announcer").textContent()).toBe("Connected again.");
+    expect(browser.takeComplaints().join()).toContain("ERR_CONNECTION_REFUSED");
+  });
+
+  test("it asks nothing while it is hidden, and asks at once when it is seen again", async () => {
+    const page = await browser.openPage(service);
+    await setHidden(page, true);
+    await expect.poll(() => page.locator("#connection").innerText()).toMatch(/^Paused/);
+    let asked = 0;
+    page.on("request", () => (asked += 1));
+    // Longer than its pace, by the page's own clock: what is to be shown is that nothing happens.
+    await page.evaluate(() => new Promise((done) => setTimeout(done, 4000)));
+    expect(asked).toBe(0);
+    const next = page.waitForRequest("**/admin/overview");
+    await setHidden(page, false);
+    await next;
+  });
+});
+
+async function setHidden(page: Page, isHidden: boolean): Promise<void> {
+  await page.evaluate((isHidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+}
