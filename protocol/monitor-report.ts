@@ -52,7 +52,7 @@ export interface TestAlertReport {
   readonly status: number | null;
 }
 
-/** Over the last {@link MonitorReport.window_sec}, to the minute; gauges as they are now. */
+/** Over the last {@link MonitorReport.window_sec}; gauges as they are now. */
 export interface MonitorNow {
   readonly active_streams: number;
   readonly active_readers: number;

@@ -51,16 +51,23 @@ function faultOf({ name, parameter }: Recipe, argument: string | undefined): str
 
 async function follow(recipe: Recipe, argument: string | undefined): Promise<void> {
   const splitter = new ObjectSplitter();
+  let looked = 0;
+  let found = 0;
   process.stdin.setEncoding("utf8");
   for await (const chunk of process.stdin) {
     for (const object of splitter.push(String(chunk))) {
       if (isOverload(object)) console.error("Too much is logged for one tail: from here on this is a sample.");
       for (const record of recordsOf(object)) {
+        looked++;
         const picked = pick(recipe, record, argument);
-        if (picked !== undefined) process.stdout.write(`${JSON.stringify(picked)}\n`);
+        if (picked === undefined) continue;
+        found++;
+        process.stdout.write(`${JSON.stringify(picked)}\n`);
       }
     }
   }
+  // Silence alone could be a pipe that carried nothing.
+  if (found === 0) console.error(`${recipe.name}: none of ${looked} events.`);
 }
 
 // Whoever reads this has seen enough, as `head` does.

@@ -9,11 +9,11 @@ import type { KnownStream } from "../protocol/rollup.ts";
 import { summaryOf, type StreamSummary } from "../protocol/stream-summary.ts";
 
 /** A source that has sent nothing for longer, not even a comment. */
-export const SILENT_MAX_MS = 60_000;
+const SILENT_MAX_MS = 60_000;
 /** A reader that has taken nothing for longer. */
-export const WAITING_MAX_MS = 30_000;
+const WAITING_MAX_MS = 30_000;
 /** A running stream that nothing was heard of for longer. */
-export const UNHEARD_MAX_MS = 600_000;
+const UNHEARD_MAX_MS = 600_000;
 
 /** A stream, and what its object said. */
 export interface SeenStream {

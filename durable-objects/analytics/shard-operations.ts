@@ -66,12 +66,13 @@ export class ShardOperations {
     const { blockedBy, settle } = this.deps;
     if (blockedBy !== undefined) return { ok: false, code: "unavailable", reason: blockedBy };
     try {
-      const answer = await work();
-      // What is done is done, and told so; an alarm that could not be set is set with the next append or flush.
-      if (answer.ok) await settle().catch(() => undefined);
-      return answer;
+      return await work();
     } catch (error) {
       return { ok: false, code: "unavailable", reason: describeFailure(error) };
+    } finally {
+      // Also of a failure: what it has sealed wants to be flushed. What is done is done, and told so: an alarm
+      // that could not be set is set with the next append or flush.
+      await settle().catch(() => undefined);
     }
   }
 }

@@ -10,7 +10,7 @@ import { SEVERITIES, type AlertName, type Severity } from "../../protocol/monito
 import type { AlertReading, LevelReading } from "./alert-rules.ts";
 
 /** What fires. */
-export interface Firing {
+interface Firing {
   readonly severity: Severity;
   readonly threshold: number;
   readonly sinceMs: number;

@@ -1,9 +1,8 @@
 /**
- * What happened minute by minute: the last three hours, for charts and for rates over a window. Pure but for
- * what it holds.
+ * What happened minute by minute: the last three hours, for charts. Pure but for what it holds.
  */
 import { HISTOGRAMS, type CounterName } from "../../protocol/rollup.ts";
-import { COUNTER_NAMES, countOf, type Sums } from "./tally.ts";
+import { growthOf, sumOf, type ShardGrowth, type Span } from "./window.ts";
 
 export const MINUTE_MS = 60_000;
 /** Minutes that are kept. */
@@ -30,23 +29,11 @@ export interface Minute {
   readonly gauges: Gauges;
 }
 
-/** What one look at one shard has added. */
-export interface ShardGrowth {
-  readonly index: number;
-  readonly grown: Sums;
-}
-
 /** What one look at all shards has found. */
 export interface Growth {
   readonly shards: readonly ShardGrowth[];
   readonly eventsTaken: number;
   readonly gauges: Gauges;
-}
-
-/** Sums over a window. */
-export interface Window {
-  readonly counts: Readonly<Partial<Record<CounterName, number>>>;
-  readonly flushFailures: Readonly<Record<string, number>>;
 }
 
 export class Minutes {
@@ -60,18 +47,9 @@ export class Minutes {
   add(nowMs: number, { shards, eventsTaken: taken, gauges }: Growth): Minute {
     const atMs = minuteOf(nowMs);
     const before = this.minutes.get(atMs);
-    const counts: Partial<Record<CounterName, number>> = { ...before?.counts };
-    const flushFailures: Record<string, number> = { ...before?.flushFailures };
-    let resumeLatency = before?.resumeLatency ?? [];
-    for (const { index, grown } of shards) {
-      for (const name of COUNTER_NAMES) {
-        const more = countOf(grown, name);
-        if (more > 0) counts[name] = (counts[name] ?? 0) + more;
-      }
-      const failures = countOf(grown, "flush_failures");
-      if (failures > 0) flushFailures[index] = (flushFailures[index] ?? 0) + failures;
-      resumeLatency = addCounts(resumeLatency, grown.histograms.resume_latency_ms?.counts ?? []);
-    }
+    const { counts, flushFailures } = sumOf([...(before === undefined ? [] : [before]), growthOf(shards)]);
+    const latencies = shards.map(({ grown }) => grown.histograms.resume_latency_ms?.counts ?? []);
+    const resumeLatency = [before?.resumeLatency ?? [], ...latencies].reduce(addCounts);
     const eventsTaken = (before?.eventsTaken ?? 0) + taken;
     const minute = { atMs, counts, flushFailures, eventsTaken, resumeLatency, gauges };
     this.minutes.set(atMs, minute);
@@ -79,27 +57,15 @@ export class Minutes {
     return minute;
   }
 
-  /** Of the minutes that lie in the window at least in part. */
-  window(nowMs: number, windowMs: number): Window {
-    const counts: Partial<Record<CounterName, number>> = {};
-    const flushFailures: Record<string, number> = {};
-    for (const minute of this.minutes.values()) {
-      if (minute.atMs + MINUTE_MS <= nowMs - windowMs) continue;
-      for (const name of COUNTER_NAMES) {
-        const count = minute.counts[name];
-        if (count !== undefined) counts[name] = (counts[name] ?? 0) + count;
-      }
-      for (const [index, failures] of Object.entries(minute.flushFailures)) {
-        flushFailures[index] = (flushFailures[index] ?? 0) + failures;
-      }
-    }
-    return { counts, flushFailures };
-  }
-
   /** The oldest first. */
   list(): Minute[] {
     return [...this.minutes.values()].toSorted((left, right) => left.atMs - right.atMs);
   }
+}
+
+/** The minute as a part of the past; the present one ends now. */
+export function spanOf({ atMs, counts, flushFailures }: Minute, nowMs: number): Span {
+  return { endsAtMs: Math.min(atMs + MINUTE_MS, nowMs), counts, flushFailures };
 }
 
 /** Minutes that begin here or before are not kept any more. */

@@ -5,8 +5,9 @@ import type { ShardStatusEntry } from "../../protocol/admin-report.ts";
 import type { ShardStatus, TableStatus } from "../../protocol/lake-call.ts";
 import type { CounterName } from "../../protocol/rollup.ts";
 import { shardName } from "../../protocol/shard-choice.ts";
-import type { Gauges, Window } from "./minutes.ts";
+import type { Gauges } from "./minutes.ts";
 import type { ShardDigest } from "./shard-digest.ts";
+import type { Window } from "./window.ts";
 
 /** What one shard has answered. */
 export interface ShardAnswer {

@@ -13,7 +13,7 @@ import { AlertBook, toAlert, type AlertBookChange } from "./alert-book.ts";
 import { readAlerts } from "./alert-rules.ts";
 import type { AlertChange } from "./alert-state.ts";
 import { metricsText } from "./metrics.ts";
-import { forgottenUpto, Minutes, type Minute } from "./minutes.ts";
+import { forgottenUpto, Minutes, spanOf, type Minute } from "./minutes.ts";
 import type { MonitorRecord, MonitorStore } from "./monitor-store.ts";
 import { monitorReport } from "./report.ts";
 import { gaugesOf, type Sample, type ShardAnswer, type TableAnswer } from "./sample.ts";
@@ -21,6 +21,7 @@ import { isNothing, Tallies, type TallyChange } from "./tally.ts";
 import { TakenCount } from "./taken-count.ts";
 import { sendWebhook, webhookBody } from "./webhook.ts";
 import { WebhookQueue } from "./webhook-queue.ts";
+import { SlidingWindow } from "./window.ts";
 
 /** How long nothing must happen before the monitor stops looking. */
 export const IDLE_MS = 600_000;
@@ -56,6 +57,7 @@ interface WatchState {
   record: MonitorRecord | undefined;
   readonly tallies: Tallies;
   readonly minutes: Minutes;
+  readonly window: SlidingWindow;
   readonly book: AlertBook;
   readonly queue: WebhookQueue;
 }
@@ -179,7 +181,7 @@ export class ServiceWatch {
       return change === undefined ? [] : [{ index, ...change }];
     });
     const minute = minutes.add(nowMs, { shards: grown, eventsTaken, gauges: gaugesOf(shards) });
-    const window = minutes.window(nowMs, settings.alerts.windowMs);
+    const window = this.state.window.add(nowMs, grown);
     const sample: Sample = { atMs: nowMs, shards, table, window };
     if (this.hasSlept(nowMs)) book.forgetPending();
     const step = book.step(readAlerts(sample, settings.alerts), { nowMs, clearMs: settings.alerts.clearMs });
@@ -260,6 +262,7 @@ interface Findings {
 function loadState(deps: ServiceWatchDeps): WatchState {
   const { settings, store, fetch, clock, random, telemetry } = deps;
   const stored = store.load();
+  const before = stored.minutes.map((minute) => spanOf(minute, clock()));
   const queueDeps = {
     settings: settings.webhook,
     store,
@@ -273,6 +276,7 @@ function loadState(deps: ServiceWatchDeps): WatchState {
     record: stored.record,
     tallies: new Tallies(stored.ended, stored.tallies),
     minutes: new Minutes(stored.minutes),
+    window: new SlidingWindow(settings.alerts.windowMs, before),
     book: new AlertBook(stored.alerts, stored.recent),
     queue: new WebhookQueue(queueDeps, stored.messages),
   };

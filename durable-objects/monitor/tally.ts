@@ -76,7 +76,7 @@ export function countOf({ counters }: Sums, name: CounterName): number {
   return Object.values(counters[name] ?? {}).reduce((total, count) => total + count, 0);
 }
 
-export function sum(left: Sums, right: Sums): Sums {
+function sum(left: Sums, right: Sums): Sums {
   const counters: Partial<Record<CounterName, Series>> = {};
   for (const name of COUNTER_NAMES) {
     const series = addSeries(left.counters[name], right.counters[name]);

@@ -12,6 +12,8 @@ import { sendWebhook, type WebhookMessage } from "./webhook.ts";
 
 export const TRIES_MAX = 8;
 const BACKOFF: BackoffSettings = { firstMs: 10_000, maxMs: 1_800_000 };
+/** Whoever waits for a delivery, and looks only afterwards, waits no longer. */
+const RUN_MAX_MS = 20_000;
 /** More than that wait for nobody: the oldest are given up. */
 const WAITING_MAX = 100;
 
@@ -74,6 +76,8 @@ export class WebhookQueue {
     if (settings === undefined) return;
     const startedAtMs = clock();
     for (const { id } of [...this.waiting.values()].filter(({ nextAtMs }) => nextAtMs <= startedAtMs)) {
+      // What is left is due, and the next run's.
+      if (clock() - startedAtMs >= RUN_MAX_MS) return;
       const message = this.waiting.get(id);
       if (message !== undefined) await this.attempt(settings, message);
     }

@@ -27,6 +27,8 @@ export class ApiProblem extends Error {
 export class AdminApi {
   /** Called when an answer says that the session is over. */
   onSignedOut = () => {};
+  /** What has to be added to this machine's clock to have the service's, as far as answers tell; whole seconds. */
+  clockOffsetMs = 0;
 
   /** @param {string} path @param {CallOptions} [options] @returns {Promise<any>} */
   get(path, options) {
@@ -97,13 +99,21 @@ export class AdminApi {
       signal: AbortSignal.any(limits.filter((limit) => limit !== undefined)),
     };
     try {
-      return await fetch(url, { ...init, credentials: "same-origin", cache: "no-store", redirect: "error" });
+      const response = await fetch(url, { ...init, credentials: "same-origin", cache: "no-store", redirect: "error" });
+      const servedAtMs = Date.parse(response.headers.get("Date") ?? "");
+      if (!Number.isNaN(servedAtMs)) this.clockOffsetMs = offsetOf(servedAtMs - Date.now());
+      return response;
     } catch (error) {
       if (signal?.aborted === true) throw error;
       const detail = init.signal.aborted ? "The service did not answer in time." : "The service cannot be reached.";
       throw new ApiProblem(0, { code: "unreachable", detail }, undefined);
     }
   }
+}
+
+/** An answer's date is cut to seconds, and the answer takes its time: less than that is no difference. */
+function offsetOf(/** @type {number} */ differenceMs) {
+  return Math.abs(differenceMs) < 3000 ? 0 : differenceMs;
 }
 
 /** @param {Response} response @returns {Promise<ApiProblem>} */

@@ -4,7 +4,7 @@
  */
 import { CHARTS, chartData, chartSummary } from "./chart-specs.js";
 import { element, find, setText } from "./elements.js";
-import { minute } from "./format.js";
+import { minute, UNKNOWN } from "./format.js";
 import { LiveTable } from "./live-table.js";
 import { colourOf } from "./theme.js";
 import uPlot from "./vendor/uplot.js";
@@ -48,11 +48,8 @@ class Chart {
       element("li", {}, element("i", { class: `swatch line-${index + 1}` }), `${label} `, this.values[index] ?? ""),
     );
     this.canvas = element("div", { class: "plot", role: "img" });
-    this.empty = element(
-      "p",
-      { class: "plot empty" },
-      "The first point comes with the first minute that something happens in.",
-    );
+    this.canvas.hidden = true;
+    this.empty = element("p", { class: "plot empty" }, UNKNOWN);
     this.details = element("details", {}, element("summary", {}, "As a table"));
     const tableHost = element("div");
     this.details.append(tableHost);
@@ -70,6 +67,7 @@ class Chart {
     this.canvas.setAttribute("aria-label", chartSummary(points, this.spec));
     this.canvas.hidden = points.length === 0;
     this.empty.hidden = points.length > 0;
+    setText(this.empty, "The first point comes with the first minute that something happens in.");
     if (this.#plot === undefined) this.draw();
     else this.#plot.setData(chartData(points, this.spec));
     this.#showValues(undefined);

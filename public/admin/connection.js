@@ -13,6 +13,7 @@ const STALE_MS = 90_000;
 export class Connection {
   /** @type {PollState} */
   #state = { kind: "stopped" };
+  #isLost = false;
   #sinceMs = 0;
   #heardAtMs = 0;
   #ageThenMs = 0;
@@ -33,9 +34,12 @@ export class Connection {
 
   follow(/** @type {PollState} */ state) {
     // Spoken only where it changes: the age itself would talk all day.
-    if (state.kind !== this.#state.kind) {
-      if (state.kind === "lost") setText(this.announcer, `Connection lost. ${describe(state.error)}`);
-      else if (state.kind === "live" && this.#state.kind === "lost") setText(this.announcer, "Connected again.");
+    if (state.kind === "lost" && !this.#isLost) {
+      this.#isLost = true;
+      setText(this.announcer, `Connection lost. ${describe(state.error)}`);
+    } else if (state.kind === "live" && this.#isLost) {
+      this.#isLost = false;
+      setText(this.announcer, "Connected again.");
     }
     this.#state = state;
     this.#sinceMs = performance.now();

@@ -50,6 +50,11 @@ export class DeadLetters {
     void this.#load(null);
   }
 
+  /** Asks for them again with the next overview: something has been done. */
+  refresh() {
+    this.#counted = -1;
+  }
+
   async #load(/** @type {string | null} */ after) {
     try {
       /** @type {DeadLetterPage} */
@@ -145,7 +150,6 @@ export class DeadLetters {
   }
 
   #changed() {
-    this.#counted = -1;
     this.#chosen.clear();
     this.onChange();
   }

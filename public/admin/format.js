@@ -4,6 +4,7 @@
  */
 
 const NOTHING = "–";
+export const UNKNOWN = "Not known yet.";
 const WHOLE = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const TENTH = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
 const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 2 });

@@ -3,7 +3,7 @@
  * Buffer and table: the shards with their actions, the table's facts, what flushes and commits did.
  */
 import { button, element, find, setText, showFacts } from "./elements.js";
-import { count, duration, percent, plural, size, text, time } from "./format.js";
+import { count, duration, percent, plural, size, text, time, UNKNOWN } from "./format.js";
 import { LiveTable } from "./live-table.js";
 
 /** @import { CommitEntry, FlushEntry, Overview, ShardStatusEntry, TableStatus } from "./contract.d.ts" */
@@ -19,6 +19,7 @@ export class LakeView {
     this.shards = shardTable(actions);
     this.flushes = flushTable();
     this.commits = commitTable();
+    showFacts(find("#table", HTMLElement), [["Table", UNKNOWN]]);
   }
 
   show(/** @type {Overview} */ { shards, table, table_error: tableError, flushes, commits }) {

@@ -4,6 +4,7 @@
  * selection outlive an update.
  */
 import { element, setText } from "./elements.js";
+import { UNKNOWN } from "./format.js";
 
 /**
  * @template Row
@@ -51,7 +52,9 @@ export class LiveTable {
         this.body,
       ),
     );
-    this.empty = element("p", { class: "empty" }, empty);
+    this.emptyText = empty;
+    // Nothing is claimed before the first rows, or the word that there are none, have come.
+    this.empty = element("p", { class: "empty" }, empty === "" ? "" : UNKNOWN);
     this.frame.hidden = true;
     host.replaceChildren(this.frame, this.empty);
     new ResizeObserver(() => this.#allowScrolling()).observe(this.frame);
@@ -60,6 +63,7 @@ export class LiveTable {
   show(/** @type {readonly Row[]} */ rows) {
     this.frame.hidden = rows.length === 0;
     this.empty.hidden = rows.length > 0;
+    setText(this.empty, this.emptyText);
     const wanted = this.#byKey(rows);
     for (const [key, line] of this.#rows) {
       if (wanted.has(key)) continue;

@@ -27,6 +27,7 @@ const figures = new Figures();
 const charts = new Charts();
 const onChange = () => {
   streams.refresh();
+  letters.refresh();
   poll.refresh();
 };
 const inspection = new InspectionView({ api, onChange });
@@ -45,7 +46,7 @@ const poll = new LivePoll({
 });
 
 function show(/** @type {Overview} */ overview) {
-  connection.heard(overview.at, Date.now() - Date.parse(overview.at));
+  connection.heard(overview.at, Date.now() + api.clockOffsetMs - Date.parse(overview.at));
   figures.show(overview);
   charts.show(overview.points);
   lake.show(overview);

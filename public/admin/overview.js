@@ -59,7 +59,7 @@ function below(value, warn, bad) {
 export class Figures {
   constructor() {
     const cells = FIGURES.map(({ name }) => {
-      const value = element("span", { class: "value" });
+      const value = element("span", { class: "value" }, "–");
       const note = element("span", { class: "soft" });
       return { row: element("div", {}, element("dt", {}, name), element("dd", {}, value, note)), value, note };
     });

@@ -87,7 +87,7 @@ export class StreamLists {
   }
 
   #fill(/** @type {readonly ListedStream[]} */ streams) {
-    setText(this.table.empty, LISTS[this.#choice]?.empty ?? "");
+    this.table.emptyText = LISTS[this.#choice]?.empty ?? "";
     this.table.show(streams);
   }
 }
@@ -119,7 +119,7 @@ function streamTable(/** @type {(requestId: string) => void} */ onOpen) {
       { title: "Known", text: ({ is_verified: isVerified }) => (isVerified ? "asked now" : "as told") },
     ],
     key: ({ request_id: id }) => id,
-    empty: "Asking.",
+    empty: LISTS["recent"]?.empty ?? "",
   });
   return table;
 }

@@ -67,7 +67,7 @@ export class Transfer {
     const [file] = find("#replay-file", HTMLInputElement).files ?? [];
     if (file === undefined) return undefined;
     this.refused.show([]);
-    return this.#run("Reading the export", async (signal, progress) => {
+    return this.#run("Replay", async (signal, progress) => {
       const check = new ExportCheck();
       let readBytes = 0;
       for await (const line of linesOf(await unpacked(file))) {

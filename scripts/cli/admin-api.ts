@@ -94,7 +94,7 @@ export async function refusal(response: Response): Promise<CommandFailure> {
 }
 
 /** RFC 9457; `undefined` for anything else. */
-export async function readProblem(response: Response): Promise<ShownProblem | undefined> {
+async function readProblem(response: Response): Promise<ShownProblem | undefined> {
   const text = await response.text().catch(() => "");
   try {
     const {

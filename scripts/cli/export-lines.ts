@@ -1,6 +1,6 @@
 /**
- * The lines of an export, checked: header, events, progress, and an end whose count and SHA-256 must be
- * those of the events before it. No I/O.
+ * The lines of an export (protocol/buffer-export.ts), checked: header, events, progress, and an end whose count and
+ * SHA-256 must be those of the events before it. No I/O.
  */
 import { createHash, type Hash } from "node:crypto";
 
@@ -11,8 +11,10 @@ const LINE_MAX_BYTES = 16 * 1024 * 1024;
 const NEWLINE = 0x0a;
 
 export type ExportLine =
-  | { readonly kind: "header"; readonly shards: readonly string[]; readonly events: number }
+  | { readonly kind: "header"; readonly events: number }
   | { readonly kind: "event" }
+  /** A row that the service could not read: no event, and in no checksum. */
+  | { readonly kind: "unreadable" }
   | { readonly kind: "progress"; readonly events: number; readonly of: number }
   | { readonly kind: "end" };
 
@@ -35,55 +37,76 @@ export async function* linesOf(source: AsyncIterable<Uint8Array>): AsyncGenerato
   if (restBytes > 0) yield Buffer.concat(rest);
 }
 
-/** Takes an export line by line, and says in the end whether it was whole. */
+/**
+ * Takes an export line by line, and says in the end whether it was whole. Several sections may follow each other,
+ * as the copies of a reset do where they are joined; each has its own end.
+ */
 export class ExportCheck {
+  /** Of all sections. */
   events = 0;
   lines = 0;
-  /** As the header says. */
+  /** Rows that the service itself could not read. */
+  unreadable = 0;
+  /** As the headers say. */
   announced: number | undefined;
-  private readonly hash: Hash = createHash("sha256");
-  private end: { events: number; sha256: string } | undefined;
+  hasEnd = false;
+  private section: { events: number; hash: Hash } | undefined = newSection();
+  private firstFault: string | undefined;
 
   /** @throws a failure where the line is none of an export */
   take(line: Buffer): ExportLine {
     this.lines++;
-    if (this.end !== undefined) throw failure(`Line ${this.lines} comes after the end of the export.`);
-    const read = this.read(line);
-    if (read.kind === "event") {
-      this.events++;
-      this.hash.update(line);
-    }
-    if (read.kind === "header") this.announced = read.events;
-    return read;
-  }
-
-  get hasEnd(): boolean {
-    return this.end !== undefined;
-  }
-
-  /** What is wrong, now that no more lines come; `undefined`: nothing. */
-  fault(): string | undefined {
-    if (this.end === undefined) return `it has no end: it broke off after ${this.events} events`;
-    if (this.end.events !== this.events) return `its end says ${this.end.events} events, and there are ${this.events}`;
-    return this.end.sha256 === this.hash.copy().digest("hex") ? undefined : "its checksum does not fit its events";
-  }
-
-  private read(line: Buffer): ExportLine {
     const value = line.at(-1) === NEWLINE ? parse(line) : undefined;
     if (value === undefined) throw failure(`Line ${this.lines} is cut short or no JSON.`);
-    const { export: header, progress, end, event } = value;
-    if (isRecord(event)) return { kind: "event" };
-    if (isRecord(header) && this.lines === 1) {
-      const shards = Array.isArray(header["shards"]) ? header["shards"].map(String) : [];
-      return { kind: "header", shards, events: Number(header["events"]) };
+    const { export: header, progress, end, event, unreadable } = value;
+    if (isRecord(header)) return this.takeHeader(header);
+    if (this.section === undefined) throw failure(`Line ${this.lines} comes after the end of the export.`);
+    if (isRecord(event)) return this.takeEvent(line, this.section);
+    if (isRecord(unreadable)) {
+      this.unreadable++;
+      return { kind: "unreadable" };
     }
     if (isRecord(progress)) {
       return { kind: "progress", events: Number(progress["events"]), of: Number(progress["of"]) };
     }
     if (!isRecord(end)) throw failure(`Line ${this.lines} is none of an export.`);
-    this.end = { events: Number(end["events"]), sha256: String(end["sha256"]) };
+    return this.takeEnd(end, this.section);
+  }
+
+  /** What is wrong, now that no more lines come; `undefined`: nothing. */
+  fault(): string | undefined {
+    if (this.firstFault !== undefined) return this.firstFault;
+    return this.section === undefined ? undefined : `it has no end: it broke off after ${this.events} events`;
+  }
+
+  private takeHeader(header: Record<string, unknown>): ExportLine {
+    const isMidway = this.section !== undefined && this.lines > 1;
+    if (isMidway) this.firstFault ??= `its section before line ${this.lines} has no end`;
+    this.section = newSection();
+    const events = Number(header["events"]);
+    this.announced = (this.announced ?? 0) + events;
+    return { kind: "header", events };
+  }
+
+  private takeEvent(line: Buffer, section: { events: number; hash: Hash }): ExportLine {
+    this.events++;
+    section.events++;
+    section.hash.update(line);
+    return { kind: "event" };
+  }
+
+  private takeEnd(end: Record<string, unknown>, { events, hash }: { events: number; hash: Hash }): ExportLine {
+    this.hasEnd = true;
+    this.section = undefined;
+    const said = Number(end["events"]);
+    if (said !== events) this.firstFault ??= `its end says ${said} events, and there are ${events}`;
+    else if (end["sha256"] !== hash.digest("hex")) this.firstFault ??= "its checksum does not fit its events";
     return { kind: "end" };
   }
+}
+
+function newSection() {
+  return { events: 0, hash: createHash("sha256") };
 }
 
 function parse(line: Buffer): Record<string, unknown> | undefined {

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 
 import { createKeyRing } from "../../protocol/resume-token.ts";
 import type { Command, CommandContext } from "../cli/command.ts";
-import { EXIT, failure, usageFailure, type ExitCode } from "../cli/exit-codes.ts";
+import { CommandFailure, EXIT, failure, usageFailure, type ExitCode } from "../cli/exit-codes.ts";
 import { duration } from "../cli/units.ts";
 import { DevVarsStore } from "./dev-vars-store.ts";
 import { probe } from "./probe.ts";
@@ -20,14 +20,24 @@ import {
   type RotationOutcome,
   type RotationPorts,
 } from "./rotation.ts";
-import type { SecretStore } from "./secret-store.ts";
+import type { SecretStore, StoredSecrets } from "./secret-store.ts";
 import { openSignerCheck } from "./signer-check.ts";
-import { lock, readState, removeState, STATE_FILE, writeState, type RotationState } from "./state-file.ts";
+import {
+  lock,
+  readState,
+  removeState,
+  STATE_FILE,
+  writePrivately,
+  writeState,
+  type RotationState,
+} from "./state-file.ts";
 import { folderOf, LOCAL, originOf, readSurroundings } from "./surroundings.ts";
 import { planText, statusOf, statusText, stepTitle, type Fingerprints } from "./texts.ts";
 import { WranglerStore } from "./wrangler-store.ts";
 
 const SECRET_BYTES = 32;
+/** Nothing is on its way yet that would be worth waiting for, but for a service that is just starting. */
+const PRESENT_TIMEOUT_MS = 45_000;
 const MODES = ["gradual", "immediate", "rollback", "status"] as const;
 type Mode = (typeof MODES)[number];
 
@@ -55,6 +65,11 @@ export const ROTATE: Command = {
       value: "FILE",
       help: "the present secret, where deployed; else SPILLWAY_CURRENT_RESUME_SECRET",
     },
+    "save-secret": {
+      type: "string",
+      value: "FILE",
+      help: "keeps the new secret there, for the next rotation; needed where deployed",
+    },
     "replace-previous": {
       type: "boolean",
       help: "drop the SSE_RESUME_SECRET_PREVIOUS that is set: its tokens are over",
@@ -74,7 +89,7 @@ export const ROTATE: Command = {
   examples: [
     "npm run rotate -- --gradual --dry-run",
     "npm run rotate -- --gradual",
-    "npm run rotate -- --gradual --env production --url https://stream.example.com --current-secret-file old.txt --no-wait",
+    "npm run rotate -- --gradual --env production --url https://stream.example.com --current-secret-file old.txt --save-secret new.txt",
     "npm run rotate -- --rollback",
   ],
   run: rotate,
@@ -131,8 +146,9 @@ async function begin(mode: Mode, underWay: RotationState | undefined, context: C
     throw failure(`A rotation of ${underWay.target} is under way; finish it first.`);
   }
   // Of a rotation under way the store may not know what signs; the new secret is a third one in any case.
-  const stored = underWay === undefined ? await storeOf(surroundings.target, context).read() : undefined;
-  const oldSecret = stored?.signing ?? underWay?.secrets.oldSecret ?? "";
+  const stored = underWay === undefined ? await readStore(mode, surroundings.target, context) : undefined;
+  // After a leak it need not be known: it is dropped, whatever it is.
+  const oldSecret = stored?.signing ?? underWay?.secrets.oldSecret ?? randomBytes(SECRET_BYTES).toString("base64url");
   const newSecret = randomBytes(SECRET_BYTES).toString("base64url");
   for (const secret of [oldSecret, newSecret]) terminal.hide(secret);
   const hasPrevious = stored?.names.has("SSE_RESUME_SECRET_PREVIOUS") === true;
@@ -156,16 +172,60 @@ async function begin(mode: Mode, underWay: RotationState | undefined, context: C
     step: mode === "immediate" ? "replace" : "add",
     startedAt: new Date(host.nowMs()).toISOString(),
   };
-  if (mode === "gradual") await checkPresent(state, context);
+  if (values.flag("dry-run")) await noteWhatStops(state, context);
+  else {
+    if (mode === "gradual") await checkPresent(state, context);
+    saveSecret(state, context);
+  }
   return state;
+}
+
+async function readStore(mode: Mode, target: string, context: CommandContext): Promise<StoredSecrets> {
+  try {
+    const stored = await storeOf(target, context).read();
+    const isNeeded = mode === "gradual" || !stored.names.has("HMAC_SECRET");
+    if (stored.signing === undefined && isNeeded) {
+      throw usageFailure(
+        "Cloudflare gives no secret back: give the present one with --current-secret-file, or in SPILLWAY_CURRENT_RESUME_SECRET.",
+      );
+    }
+    return stored;
+  } catch (error) {
+    if (!(error instanceof CommandFailure) || !context.values.flag("dry-run")) throw error;
+    context.terminal.note(`The store cannot be read: ${error.message}`);
+    return { signing: undefined, names: new Set(["SSE_RESUME_SECRET", "HMAC_SECRET"]) };
+  }
+}
+
+/** A plan is of use also where the rotation would not begin as things are. */
+async function noteWhatStops(state: RotationState, context: CommandContext): Promise<void> {
+  try {
+    await checkPresent(state, context);
+  } catch (error) {
+    if (!(error instanceof CommandFailure)) throw error;
+    context.terminal.note(`As things are it would not begin. ${error.message}`);
+  }
+}
+
+/** Cloudflare gives it to nobody: without a copy the next rotation could not name the old one. */
+function saveSecret({ target, secrets }: RotationState, { values }: CommandContext): void {
+  const file = values.text("save-secret");
+  if (file !== undefined) writePrivately(resolve(file), `${secrets.newSecret}\n`);
+  else if (target !== LOCAL) {
+    throw usageFailure(
+      "Cloudflare gives no secret back: say with --save-secret where the new one is kept for next time.",
+    );
+  }
 }
 
 /** P1 begins here: what the store says, and what the service verifies, have to be the same. */
 async function checkPresent(state: RotationState, context: CommandContext): Promise<void> {
   context.terminal.progress("checking the present secret …");
+  const options = optionsFrom(context, state);
+  const { confirming } = options;
   const confirmation = await confirmPresent(
     state.secrets.oldSecret,
-    optionsFrom(context, state),
+    { ...options, confirming: { ...confirming, timeoutMs: Math.min(confirming.timeoutMs, PRESENT_TIMEOUT_MS) } },
     await portsOf(state, context, () => undefined),
   );
   context.terminal.endProgress();

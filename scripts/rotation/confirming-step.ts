@@ -12,6 +12,9 @@ export interface ConfirmOptions {
   readonly intervalMs: number;
 }
 
+/** Longer than a restart takes: each of these may cause another. */
+const REMIND_EVERY_MS = 6_000;
+
 /** What one check found: nothing wrong, or what. Some faults no waiting mends. */
 export type Finding = { readonly ok: true } | { readonly ok: false; readonly why: string; readonly isFinal: boolean };
 
@@ -19,6 +22,8 @@ export interface Confirming {
   readonly nowMs: () => number;
   readonly wait: (ms: number) => Promise<void>;
   readonly tell: (progress: RoundProgress) => void;
+  /** Called now and then while the checks do not agree. */
+  readonly remind: () => void;
 }
 
 export interface RoundProgress {
@@ -32,9 +37,10 @@ export type Confirmation = { readonly ok: true } | { readonly ok: false; readonl
 export async function confirm(
   checks: readonly (() => Promise<Finding>)[],
   { rounds, timeoutMs, intervalMs }: ConfirmOptions,
-  { nowMs, wait, tell }: Confirming,
+  { nowMs, wait, tell, remind }: Confirming,
 ): Promise<Confirmation> {
   const deadlineMs = nowMs() + timeoutMs;
+  let remindedMs = nowMs();
   let agreed = 0;
   let lastWhy = "";
   for (;;) {
@@ -48,6 +54,10 @@ export async function confirm(
     tell({ agreed, of: rounds, lastFault: fault?.why });
     if (agreed >= rounds) return { ok: true };
     if (nowMs() >= deadlineMs) return { ok: false, why: lastWhy };
+    if (fault !== undefined && nowMs() - remindedMs >= REMIND_EVERY_MS) {
+      remindedMs = nowMs();
+      remind();
+    }
     await wait(intervalMs);
   }
 }

@@ -41,10 +41,10 @@ export class DevVarsStore implements SecretStore {
     const after = editDevVars(before, changes);
     // A link stays one.
     if (after !== before) writePrivately(existsSync(this.path) ? realpathSync(this.path) : this.path, after);
-    this.touchConfiguration();
+    this.remind();
   }
 
-  private touchConfiguration(): void {
+  remind(): void {
     const now = new Date();
     for (const name of WRANGLER_FILES) {
       const path = join(this.folder, name);

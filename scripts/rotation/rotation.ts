@@ -116,7 +116,12 @@ export function confirmPresent(
   ];
   const secretOf = { old: secret, new: secret, neither: ports.strangeSecret };
   const { nowMs, wait } = ports;
-  return confirm(checksOf(expectations, secretOf, secret, ports), confirming, { nowMs, wait, tell: () => undefined });
+  return confirm(checksOf(expectations, secretOf, secret, ports), confirming, {
+    nowMs,
+    wait,
+    tell: () => undefined,
+    remind: () => undefined,
+  });
 }
 
 function confirmStep(state: RotationState, { confirming }: RotationOptions, ports: RotationPorts) {
@@ -128,6 +133,7 @@ function confirmStep(state: RotationState, { confirming }: RotationOptions, port
     nowMs,
     wait,
     tell: (progress) => ports.tell({ kind: "round", state, ...progress }),
+    remind: () => ports.store.remind(),
   });
 }
 

@@ -102,6 +102,8 @@ const idsOf = (rows: readonly { readonly source: unknown; readonly id: unknown }
     .toSorted((left, right) => left - right);
 const upTo = (count: number) => Array.from({ length: count }, (_, at) => at);
 
+const line = (event: object) => JSON.stringify({ event });
+
 /** An event with everything that an event may have. */
 const WHOLE = {
   specversion: "1.0",
@@ -244,7 +246,6 @@ describe("export, reset, replay, flush", () => {
 });
 
 describe("what is not as it should be", () => {
-  const line = (event: object) => JSON.stringify({ event });
   const sound = { id: "r1", source: "/replayed", type: "t", time: "2026-11-21T10:00:00Z", tenant: "acme" };
 
   test("bad lines are named, each with its number, and the others are taken", async () => {
@@ -260,7 +261,7 @@ describe("what is not as it should be", () => {
       line({ ...sound, extensions: "[]" }),
       line({ ...sound, id: "r2", data: '{"a":1e400}', subject: null }),
       JSON.stringify({ unreadable: { shard: "0-1", seq: 1, events: 3, text: "?" } }),
-      `${"[".repeat(100_000)}`,
+      "[".repeat(100_000),
     ].join("\r\n");
     const report = await replay(body);
     expect(report).toMatchObject({ events: 11, accepted: 2, duplicates: 0, rejected_lines: 9 });

@@ -77,6 +77,10 @@ async function untilCounted(expected: ReturnType<typeof countersOf>): Promise<vo
   await expect.poll(async () => countersOf(await scrape()), { timeout: 30_000, interval: 300 }).toEqual(expected);
 }
 
+function firedMessages(): Received[] {
+  return received.filter(({ body }) => body.includes('"alert.fired"'));
+}
+
 async function overview(): Promise<MonitorReport> {
   const response = await callAdmin(service, "overview", { method: "GET" });
   expect(response.status).toBe(200);
@@ -122,9 +126,8 @@ test("what streams and readers did is counted, once, and a kill -9 of workerd ta
 test("an alert reaches log, report, metrics, and the webhook, signed, and is not sent twice by a restart", async () => {
   const refused = await fetch(`${service.origin}/demo/resume`, { headers: { "X-Resume-Token": "a.b.c" } });
   expect(refused.status).toBe(401);
-  const fired = () => received.filter(({ body }) => body.includes('"alert.fired"'));
-  await expect.poll(() => fired().length, { timeout: 30_000 }).toBe(1);
-  const [{ headers, body } = { headers: {}, body: "" }] = fired();
+  await expect.poll(() => firedMessages().length, { timeout: 30_000 }).toBe(1);
+  const [{ headers, body } = { headers: {}, body: "" }] = firedMessages();
   const signed = `${String(headers["webhook-id"])}.${String(headers["webhook-timestamp"])}.${body}`;
   const signature = createHmac("sha256", WEBHOOK_KEY).update(signed).digest("base64");
   expect(headers["webhook-signature"]).toBe(`v1,${signature}`);
@@ -142,7 +145,7 @@ test("an alert reaches log, report, metrics, and the webhook, signed, and is not
   const before = (await overview()).at;
   const passedMs = async () => Date.parse((await overview()).at) - Date.parse(before);
   await expect.poll(passedMs, { timeout: 30_000 }).toBeGreaterThan(2000);
-  expect(fired()).toHaveLength(1);
+  expect(firedMessages()).toHaveLength(1);
   const told = service.lines.filter((line) => line.includes('"AlertFired"'));
   expect(told.map((line) => JSON.parse(line) as object)).toMatchObject([
     { alert: "ResumeSuccess", severity: "critical" },

@@ -75,7 +75,7 @@ test.each(local.map((block) => [`line ${block.line}, ${block.section}`, block] a
     const script = commands.map((command) => command.replaceAll("shard-0.ndjson", join(folder, "shard-0.ndjson")));
     const outcome = await runCommands(script, { folder, env, logLines: () => service.lines });
     expect(outcome, `${commands.join("\n")}\n${outcome.stderr}`).toMatchObject({ code: 0 });
-    expect(outcome.stdout.trim(), "says something").not.toBe("");
+    expect(`${outcome.stdout}${outcome.stderr}`.trim(), "says something").not.toBe("");
     for (const secret of Object.values(TEST_SECRETS)) expect(outcome.stdout + outcome.stderr).not.toContain(secret);
   } finally {
     end();

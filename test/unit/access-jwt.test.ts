@@ -2,6 +2,7 @@
  * Cloudflare Access's assertions: who they name, and what is not one. Keys are real, the network is not.
  */
 import { SignJWT, UnsecuredJWT, type JWTPayload } from "jose";
+import { assert, asyncProperty, base64String, jsonValue, oneof, string } from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 
 import { createAccessCheck } from "../../workers/http/access-jwt.ts";
@@ -131,4 +132,21 @@ test.each([
   expect(await current.check("not even one")).toEqual(FORGED);
   current.answer = good;
   expect(await current.check(assertion)).toMatchObject({ ok: true });
+});
+
+const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+test("whatever is sent for an assertion is refused, and breaks nothing", async () => {
+  const { check, fetched } = scene();
+  const header = jsonValue().map((value) =>
+    encoded({ alg: "RS256", kid: "key-1", jwk: value, crit: value, x5u: value }),
+  );
+  const anyPart = oneof(header, jsonValue().map(encoded), base64String(), string());
+  await assert(
+    asyncProperty(anyPart, anyPart, anyPart, async (head, body, signature) => {
+      expect(await check([head, body, signature].join("."))).toEqual(FORGED);
+    }),
+    { seed: 5, numRuns: 500 },
+  );
+  expect(fetched.length).toBeLessThanOrEqual(1);
 });

@@ -107,10 +107,10 @@ describe("chart data", () => {
 describe("the lines of an export", () => {
   test("come out whole however the bytes are cut", async () => {
     const cuts = fc.array(fc.nat({ max: 400 }), { maxLength: 8 });
-    const texts = fc.array(
-      fc.string({ unit: "binary", maxLength: 30 }).map((text) => text.replaceAll("\n", "")),
-      { minLength: 1, maxLength: 12 },
-    );
+    const texts = fc.array(fc.string({ unit: fc.constantFrom("a", "ü", "€", "🌊", '"'), maxLength: 12 }), {
+      minLength: 1,
+      maxLength: 12,
+    });
     await fc.assert(
       fc.asyncProperty(texts, cuts, async (lines, places) => {
         const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""));

@@ -2,6 +2,7 @@
  * Sessions of the operators' page: whose they are, how long, and what a forger is told.
  */
 import { SignJWT, decodeJwt, decodeProtectedHeader, UnsecuredJWT } from "jose";
+import { assert, asyncProperty, base64String, jsonValue, oneof, string } from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { AdminSessions, SESSION_SEC, sessionCookie, sessionOf } from "../../workers/http/admin-session.ts";
@@ -83,6 +84,21 @@ describe("a session", () => {
 });
 
 const parts = (cookie: string) => cookie.split("; ").toSorted();
+
+const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+test("whatever is sent for a session is refused, and breaks nothing", async () => {
+  const sessions = sessionsAt({ [A]: "ann" });
+  const { kid } = decodeProtectedHeader(await sessions.open(ANN));
+  const header = jsonValue().map((value) => encoded({ alg: "HS256", kid, b64: value, crit: value, typ: value }));
+  const anyPart = oneof(header, jsonValue().map(encoded), base64String(), string());
+  await assert(
+    asyncProperty(oneof(header, anyPart), anyPart, anyPart, async (head, body, signature) => {
+      expect(await sessions.verify([head, body, signature].join("."))).toMatchObject({ ok: false });
+    }),
+    { seed: 5, numRuns: 500 },
+  );
+});
 
 describe("its cookie", () => {
   test.each([

@@ -216,8 +216,10 @@ describe("a reset that fails", () => {
     const again = parts.restart();
     const left = again.shard.buffer.bufferedEvents;
     expect([0, 4]).toContain(left);
-    if (ended === "done") expect(left).toBe(0);
-    if (left === 0) expect(again.shard.append(again.exported())).toMatchObject({ accepted: 4 });
+    expect(ended === "dead" || left === 0).toBe(true);
+    // What an operator does who finds the shard empty.
+    const replayed = left === 0 ? again.shard.append(again.exported()) : { accepted: 4 };
+    expect(replayed).toMatchObject({ accepted: 4 });
     expect(await again.flush()).toMatchObject({ remaining: 0, error: null });
     expect(await again.commit()).toEqual(idsOf([...tried, ...fresh]));
   });

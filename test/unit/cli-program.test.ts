@@ -93,9 +93,11 @@ test("with --json a refusal is JSON on stderr, with the problem's members", asyn
   });
 });
 
+function echo(request: Request): Response {
+  return problem(400, "invalid_request", { detail: `you sent ${request.headers.get("authorization")}` });
+}
+
 test("the token is never printed, also where the service or a file sends it back", async () => {
-  const answer = (request: Request) =>
-    problem(400, "invalid_request", { detail: `you sent ${request.headers.get("authorization")}` });
   const token = "given-admin-token-0123456789abcdef0123456789abcd";
   const file = join(folder(), "token");
   writeFileSync(file, `${token}\n`);
@@ -104,17 +106,21 @@ test("the token is never printed, also where the service or a file sends it back
     ["--token-file", file],
     ["--token-file", "-"],
   ]) {
-    const { stdout, stderr, code } = await runHere(["status", "--json", ...args], { answer, input: token });
+    const { stdout, stderr, code } = await runHere(["status", "--json", ...args], { answer: echo, input: token });
     expect(code).toBe(EXIT.failed);
     expect(stdout + stderr).not.toContain(token);
     expect(stderr).toContain("Bearer [secret]");
   }
-  const broken = await runHere(["status", "--token", "new\nline"], { answer });
+  const broken = await runHere(["status", "--token", "new\nline"], { answer: echo });
   expect([broken.code, broken.stderr.includes("new\nline")]).toEqual([EXIT.usage, false]);
 });
 
+function noAlerts(): Response {
+  return Response.json({ firing: [], recent: [] });
+}
+
 test("the token goes unencrypted to this machine alone, and not at all to a URL with credentials", async () => {
-  const answer = () => Response.json({ firing: [], recent: [] });
+  const answer = noAlerts;
   expect((await runHere(["alerts", "--url", "http://example.com"], { answer })).code).toBe(EXIT.usage);
   expect((await runHere(["alerts", "--url", "http://u:p@127.0.0.1"], { answer })).code).toBe(EXIT.usage);
   expect((await runHere(["alerts", "--url", "file:///etc"], { answer })).code).toBe(EXIT.usage);
@@ -129,7 +135,7 @@ test(".dev.vars opens a service on this machine, and is never sent to another", 
   const sent: (string | null)[] = [];
   const answer = (request: Request) => {
     sent.push(request.headers.get("authorization"));
-    return Response.json({ firing: [], recent: [] });
+    return noAlerts();
   };
   expect((await runHere(["alerts"], { answer, env, folder: home })).code).toBe(EXIT.ok);
   const remote = await runHere(["alerts", "--url", "https://example.com"], { answer, env, folder: home });
@@ -183,7 +189,7 @@ test("a replay sends the events alone, waits when it is told to, and counts", as
   const answers = [
     problem(429, "buffer_full", {}, { "Retry-After": "7" }),
     problem(503, "storage_unavailable"),
-    Response.json({ events: 4, accepted: 2, duplicates: 1, rejected: [{ line: 3, detail: "bad" }] }),
+    Response.json({ events: 4, accepted: 2, duplicates: 1, rejected: [{ line: 3, detail: "bad" }], rejected_lines: 1 }),
   ];
   const bodies: string[] = [];
   const waits: number[] = [];
@@ -194,7 +200,13 @@ test("a replay sends the events alone, waits when it is told to, and counts", as
   const { code, stdout } = await runHere(["replay", file, "--json"], { answer, waits });
   expect(code).toBe(EXIT.partial);
   // Line 3 of what was sent is line 4 of the file, which has a header.
-  expect(JSON.parse(stdout)).toEqual({ events: 4, accepted: 2, duplicates: 1, rejected: [{ line: 4, detail: "bad" }] });
+  expect(JSON.parse(stdout)).toEqual({
+    events: 4,
+    accepted: 2,
+    duplicates: 1,
+    rejected: [{ line: 4, detail: "bad" }],
+    rejected_lines: 1,
+  });
   expect(waits).toEqual([7000, 5000]);
   expect(new Set(bodies).size).toBe(1);
   expect(
@@ -218,13 +230,16 @@ test("a replay of a damaged file sends nothing", async () => {
   expect((await runHere(["replay", join(home, "missing")])).code).toBe(EXIT.usage);
 });
 
+function twoTaken(): Response {
+  return Response.json({ events: 2, accepted: 2, duplicates: 0, rejected: [], rejected_lines: 0 });
+}
+
 test("picked lines are sent where that is asked for, and a wrong checksum never", async () => {
   const file = join(folder(), "picked");
   const lines = exportText(3).split(/(?<=\n)/);
   writeFileSync(file, lines.slice(1, 3).join(""));
-  const answer = () => Response.json({ events: 2, accepted: 2, duplicates: 0, rejected: [] });
   expect((await runHere(["replay", file])).code).toBe(EXIT.failed);
-  expect((await runHere(["replay", file, "--without-checksum"], { answer })).code).toBe(EXIT.ok);
+  expect((await runHere(["replay", file, "--without-checksum"], { answer: twoTaken })).code).toBe(EXIT.ok);
   writeFileSync(file, [...lines.slice(1, 3), lines.at(-1)].join(""));
   expect((await runHere(["replay", file, "--without-checksum"])).code).toBe(EXIT.failed);
 });
@@ -237,7 +252,7 @@ test("a replay that stops midway says how far it came, with 5", async () => {
     .map((line) => line.replace("test/cli", "x".repeat(5_000_000)));
   writeFileSync(file, wide.join(""));
   const answers = [
-    Response.json({ events: 1, accepted: 1, duplicates: 0, rejected: [] }),
+    Response.json({ events: 1, accepted: 1, duplicates: 0, rejected: [], rejected_lines: 0 }),
     problem(400, "invalid_request"),
   ];
   const { code, stderr } = await runHere(["replay", file, "--without-checksum"], {
@@ -268,7 +283,7 @@ test.each([
   const options = { answer: resettable("0-ab 5", confirms), ...(typed === undefined ? {} : { typed }) };
   const ran = await runHere(["reset", "--shard", "0", ...args], options);
   expect([ran.code, confirms], ran.stderr).toEqual([code, expected]);
-  if (code === EXIT.ok) expect(ran.stdout).toContain("exports/0-ab/x-1.ndjson");
+  expect(ran.stdout.includes("exports/0-ab/x-1.ndjson")).toBe(code === EXIT.ok);
 });
 
 test("--yes gives up on a shard whose count keeps changing", async () => {

@@ -118,6 +118,15 @@ test("an export is not whole with an event lost, changed or twice, or without it
   expect(() => check('{"something":1}\n')).toThrow("Line 1 is none of an export");
 });
 
+test("sections one after the other are each checked, and a row that could not be read is in no checksum", () => {
+  const unreadable = JSON.stringify({ unreadable: { shard: "s", seq: 9, events: 2, text: "" } });
+  const second = exportText(2).replace('{"end"', `${unreadable}\n{"end"`);
+  const taken = check(exportText(3) + second);
+  expect([taken.fault(), taken.events, taken.unreadable, taken.announced]).toEqual([undefined, 5, 1, 5]);
+  expect(check(exportText(3).replace('n\\":1', 'n\\":7') + second).fault()).toContain("checksum");
+  expect(check(exportText(3).replace(/{"end".*\n/, "") + second).fault()).toContain("has no end");
+});
+
 test("pieces stay within their size, keep order, and know their lines of the file", () => {
   const gathering = new ChunkGathering(30);
   const lines = ["0123456789\n", "0123456789\n", "0123456789\n", `${"x".repeat(50)}\n`, "0\n"];

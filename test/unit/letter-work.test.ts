@@ -14,7 +14,7 @@ interface Poisoned {
   readonly parts: ResetParts;
   readonly events: LakeEvent[];
   /** From now on everything can be delivered. */
-  heal(): void;
+  readonly heal: () => void;
 }
 
 /** A shard whose events have all become dead letters. */
@@ -39,6 +39,8 @@ function addUnreadable({ shard: { storage } }: ResetParts): void {
   const values = `('[["x', 'unreadable append row', 1, 0)`;
   storage.query(`INSERT INTO dead_letter (event, reason, attempts, at_ms) VALUES ${values}`);
 }
+
+const confirmed = (parts: ResetParts, count: number) => `${parts.shard.buffer.record.name} ${count}`;
 
 describe("the list", () => {
   it("comes in pages, oldest first, each letter with its event as an export has it", async () => {
@@ -154,8 +156,6 @@ describe("sending back", () => {
 });
 
 describe("letting go", () => {
-  const confirmed = (parts: ResetParts, count: number) => `${parts.shard.buffer.record.name} ${count}`;
-
   it("asks for the count, writes to the bucket first, and then lets go", async () => {
     const { parts, events } = await makePoisoned();
     const expected = confirmed(parts, 4);

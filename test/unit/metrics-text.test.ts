@@ -7,11 +7,13 @@ import { resolve } from "node:path";
 
 import { expect, test } from "vitest";
 
+import { toAlert } from "../../durable-objects/monitor/alert-book.ts";
 import { familyText, histogramText } from "../../durable-objects/monitor/exposition.ts";
 import { METRIC_FAMILIES, type MetricFamily } from "../../durable-objects/monitor/metric-families.ts";
 import { metricsText } from "../../durable-objects/monitor/metrics.ts";
 import type { Sample } from "../../durable-objects/monitor/sample.ts";
 import { NO_SUMS, type Sums } from "../../durable-objects/monitor/tally.ts";
+import { ALERT_NAMES } from "../../protocol/monitor-report.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { parseExposition, valueOf } from "../fixtures/exposition-check.ts";
 import { QUIET_STATUS } from "../fixtures/watched-service.ts";
@@ -114,7 +116,7 @@ test("the check itself sees what breaks the format", () => {
     ["spillway_d_sum 9", "other_sum 9"],
   ] as const) {
     expect(good).toContain(from);
-    expect(() => parseExposition(good.replace(from, to)), to).toThrow();
+    expect(() => parseExposition(good.replace(from, to)), to).toThrow(/\w/);
   }
 });
 
@@ -175,12 +177,26 @@ test("the dashboard asks for metrics and labels that exist, from a data source t
   expect(fill?.fieldConfig?.defaults.thresholds.steps.map(({ value }) => value)).toEqual([null, 0.5, 0.7, 0.9]);
 });
 
+/** Anchors of the runbook's sections. */
+function runbookSections(): Set<string> {
+  const titles = [...read("RUNBOOK.md").matchAll(/^#+ (.+)$/gm)];
+  return new Set(titles.map(([, title = ""]) => title.toLowerCase().replaceAll(" ", "-")));
+}
+
 test("the Prometheus rules name metrics and sections of the runbook that exist", () => {
   const rules = read("examples/prometheus/spillway-alerts.yml");
   const exported = new Set(METRIC_FAMILIES.map(({ name }) => name));
   for (const name of metricsIn(rules)) expect(exported).toContain(name);
-  const sections = new Set(
-    [...read("RUNBOOK.md").matchAll(/^#+ (.+)$/gm)].map(([, title = ""]) => title.toLowerCase().replaceAll(" ", "-")),
-  );
+  const sections = runbookSections();
   for (const [, section = ""] of rules.matchAll(/RUNBOOK\.md#([\w-]+)/g)) expect(sections).toContain(section);
+});
+
+test("every alert leads to a section of the runbook, and has a row in docs/metrics.md", () => {
+  const sections = runbookSections();
+  const rows = read("docs/metrics.md");
+  const told = { severity: "info", subject: "x", value: 0, threshold: 0, message: "", sinceMs: 0 } as const;
+  for (const alert of ALERT_NAMES) {
+    expect(sections).toContain(toAlert({ alert, ...told }, null).runbook.replace("RUNBOOK.md#", ""));
+    expect(rows).toContain(`| \`${alert}\` |`);
+  }
 });

@@ -1,11 +1,12 @@
 /**
  * Sums over shards and their lives (T1), and the minutes that charts and rates are made of.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { Minutes, MINUTE_MS, MINUTES_KEPT, quantile, type Growth } from "../../durable-objects/monitor/minutes.ts";
 import { countOf, NO_SUMS, Tallies, type Sums } from "../../durable-objects/monitor/tally.ts";
+import { SlidingWindow } from "../../durable-objects/monitor/window.ts";
 import { TakenCount } from "../../durable-objects/monitor/taken-count.ts";
 import { START_MS } from "../fixtures/lake-parts.ts";
 import { QUIET_STATUS } from "../fixtures/watched-service.ts";
@@ -61,13 +62,12 @@ test("T1: no course of shards, lives and lost memories lets a sum fall", () => {
   );
 });
 
+function histogram(counts: number[], sum: number) {
+  return { shard: "0-a", counters: {}, histograms: { resume_latency_ms: { counts, sum } } };
+}
+
 test("histograms grow by bucket", () => {
   const tallies = new Tallies();
-  const histogram = (counts: number[], sum: number) => ({
-    shard: "0-a",
-    counters: {},
-    histograms: { resume_latency_ms: { counts, sum } },
-  });
   tallies.take(0, histogram([1, 2, 0], 30));
   expect(tallies.take(0, histogram([1, 4, 1], 90))?.grown.histograms).toEqual({
     resume_latency_ms: { counts: [0, 2, 1], sum: 60 },
@@ -76,17 +76,26 @@ test("histograms grow by bucket", () => {
   expect(tallies.total().histograms.resume_latency_ms).toEqual({ counts: [2, 4, 1], sum: 95 });
 });
 
-test("a minute adds up its looks, and a window the minutes that reach into it", () => {
+test("a minute adds up its looks", () => {
   const minutes = new Minutes();
   minutes.add(START_MS, found([{ index: 0, grown: grown(1) }]));
   minutes.add(START_MS + 30_000, found([{ index: 1, grown: grown(2) }], { bufferedEvents: 7 }));
   minutes.add(START_MS + 5 * MINUTE_MS, found([{ index: 0, grown: grown(4) }]));
   expect(minutes.list().map(({ counts }) => counts.flushes)).toEqual([3, 4]);
   expect(minutes.list()[0]?.gauges.bufferedEvents).toBe(7);
-  const flushesOf = (nowMs: number) => minutes.window(nowMs, 5 * MINUTE_MS).counts.flushes;
-  expect(flushesOf(START_MS + 5 * MINUTE_MS + 59_000)).toBe(7);
-  expect(flushesOf(START_MS + 6 * MINUTE_MS)).toBe(4);
-  expect(flushesOf(START_MS + 12 * MINUTE_MS)).toBeUndefined();
+});
+
+test("a window holds what was found in it, to the look; of the time before a restart whole minutes", () => {
+  const window = new SlidingWindow(10_000, [
+    { endsAtMs: START_MS, counts: { flushes: 8 }, flushFailures: { 1: 2 } },
+    { endsAtMs: START_MS - 10_000, counts: { flushes: 16 }, flushFailures: {} },
+  ]);
+  const look = (afterMs: number, flushes?: number) => {
+    const shards = flushes === undefined ? [] : [{ index: 0, grown: grown(flushes) }];
+    return window.add(START_MS + afterMs, shards).counts.flushes ?? 0;
+  };
+  expect([look(0, 1), look(4000), look(5000, 2), look(9999), look(10_000)]).toEqual([9, 9, 11, 11, 2]);
+  expect([look(14_999), look(15_000)]).toEqual([2, 0]);
 });
 
 test("three hours are kept", () => {
@@ -96,20 +105,17 @@ test("three hours are kept", () => {
   expect(minutes.list()[0]?.atMs).toBe(START_MS + 20 * MINUTE_MS);
 });
 
+function answer(events: number, isReachable = true) {
+  return { index: 0, digest: undefined, status: { ...QUIET_STATUS, events }, isReachable };
+}
+
+function flushed(events: number, isFirst = false) {
+  const grownSums = { counters: { flushed_events: { "": events } }, histograms: {} };
+  return { grown: grownSums, tally: said("0-a", 0), isFirst, ended: undefined };
+}
+
 test("events taken are what left the buffers and what they hold more, whoever cannot be asked meanwhile", () => {
   const count = new TakenCount();
-  const answer = (events: number, isReachable = true) => ({
-    index: 0,
-    digest: undefined,
-    status: { ...QUIET_STATUS, events },
-    isReachable,
-  });
-  const flushed = (events: number, isFirst = false) => ({
-    grown: { counters: { flushed_events: { "": events } }, histograms: {} },
-    tally: said("0-a", 0),
-    isFirst,
-    ended: undefined,
-  });
   expect(count.take(answer(100), flushed(5, true))).toBe(105);
   expect(count.take(answer(0, false), undefined)).toBe(0);
   expect(count.take(answer(130), undefined)).toBe(30);

@@ -66,7 +66,7 @@ test("neither URL nor secret is in the reason", async () => {
   expect(outcome).toEqual({ ok: false, status: null, reason: "no answer", isGone: false });
 });
 
-function queueOf({ statuses = [] as number[], hasWebhook = true } = {}) {
+function queueOf({ statuses = [] as number[], hasWebhook = true, takesMs = 0 } = {}) {
   const clock = createClock();
   const stored = new Map<string, WaitingMessage>();
   const sentAtMs: number[] = [];
@@ -78,6 +78,7 @@ function queueOf({ statuses = [] as number[], hasWebhook = true } = {}) {
   };
   const fetch = async (_: unknown, init?: RequestInit) => {
     sentAtMs.push(clock.nowMs);
+    clock.nowMs += takesMs;
     sentIds.push(new Headers(init?.headers).get("webhook-id") ?? "");
     return new Response(null, { status: statuses.shift() ?? 204 });
   };
@@ -134,6 +135,17 @@ test("W1: tries go on where they were after a restart, and one that was cut off 
   await runAll(restarted, clock);
   expect(sentAtMs).toHaveLength(2);
   expect(stored.size).toBe(0);
+});
+
+test("a webhook that takes its time does not hold up its caller: what is left is due, and sent next", async () => {
+  const { clock, sentIds, make } = queueOf({ takesMs: 9000 });
+  const queue = make();
+  for (let n = 1; n <= 5; n++) queue.add({ id: `msg_${n}`, body: "{}" });
+  await queue.deliverDue();
+  expect(sentIds).toEqual(["msg_1", "msg_2", "msg_3"]);
+  expect(queue.dueAtMs()).toBeLessThanOrEqual(clock.nowMs);
+  await queue.deliverDue();
+  expect(sentIds).toHaveLength(5);
 });
 
 test("a webhook that answers 410 is not asked again", async () => {

@@ -20,6 +20,7 @@ import { parseEnv } from "node:util";
 
 import { expect, test } from "vitest";
 
+import { createKeyRing, verifyToken } from "../../protocol/resume-token.ts";
 import { EXIT } from "../../scripts/cli/exit-codes.ts";
 import { editDevVars } from "../../scripts/rotation/dev-vars-text.ts";
 import { DevVarsStore } from "../../scripts/rotation/dev-vars-store.ts";
@@ -153,6 +154,8 @@ function cloud(secrets: Readonly<Record<string, string>>): Cloud {
       "2",
       "--margin-sec",
       "0",
+      "--save-secret",
+      join(home, "next.txt"),
     ],
     env: {
       PATH: path,
@@ -171,9 +174,8 @@ function cloud(secrets: Readonly<Record<string, string>>): Cloud {
 }
 
 /** A deployed service that has whatever secrets the cloud has. */
-async function deployedAnswer(request: Request, { secrets }: Cloud): Promise<Response> {
-  const { createKeyRing, verifyToken } = await import("../../protocol/resume-token.ts");
-  const { SSE_RESUME_SECRET: first = "", SSE_RESUME_SECRET_PREVIOUS: second } = secrets();
+async function deployedAnswer(request: Request, there: Cloud): Promise<Response> {
+  const { SSE_RESUME_SECRET: first = "", SSE_RESUME_SECRET_PREVIOUS: second } = there.secrets();
   const verdict = await verifyToken(
     await createKeyRing(first, second),
     request.headers.get("x-resume-token") ?? "",
@@ -194,6 +196,8 @@ test("where deployed, secrets go by stdin, both in one change, and never by an a
   expect(last.code, last.stderr).toBe(EXIT.ok);
   expect(there.secrets()).toEqual({ SSE_RESUME_SECRET: between["SSE_RESUME_SECRET"], HMAC_SECRET: "ids", OTHER: "x" });
   const fresh = between["SSE_RESUME_SECRET"] ?? "";
+  expect(readFileSync(join(there.home, "next.txt"), "utf8").trim()).toBe(fresh);
+  expect(statSync(join(there.home, "next.txt")).mode & 0o777).toBe(PRIVATE);
   const calls = there.calls();
   expect(calls.map(({ args }) => args.join(" "))).toEqual([
     "secret list --format json --env staging",

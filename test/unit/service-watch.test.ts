@@ -119,7 +119,7 @@ test("M1: what fires is told once in the log and once to the webhook, also acros
   expect(service.calls).toHaveLength(1);
   await service.runFor(10 * MINUTE_MS);
   expect(service.names()).toEqual(["AlertFired DeadLetters warning lake", "AlertResolved DeadLetters warning lake"]);
-  const bodies = service.calls.map(({ init }) => JSON.parse(String(init.body)) as Record<string, unknown>);
+  const bodies = service.calls.map(({ body }) => JSON.parse(body) as Record<string, unknown>);
   expect(bodies).toMatchObject([
     { type: "alert.fired", data: { alert: "DeadLetters", resolved_at: null, runbook: "RUNBOOK.md#dead-letters" } },
     { type: "alert.resolved", data: { alert: "DeadLetters", resolved_at: expect.stringMatching(/Z$/) } },
@@ -179,7 +179,7 @@ test("a test alert goes to log and webhook at once, and nowhere else", async () 
   const service = new WatchedService();
   expect(await service.watch.testAlert()).toEqual({ delivered: true, status: 204 });
   expect(service.logged).toMatchObject([{ event: "AlertFired", alert: "Test" }]);
-  expect(JSON.parse(String(service.calls[0]?.init.body))).toMatchObject({ type: "alert.test" });
+  expect(JSON.parse(service.calls[0]?.body ?? "")).toMatchObject({ type: "alert.test" });
   service.answers = ["no answer"];
   expect(await service.watch.testAlert()).toEqual({ delivered: false, status: null });
   expect(await service.watch.alerts()).toEqual({ firing: [], recent: [] });

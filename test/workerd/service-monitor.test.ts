@@ -68,6 +68,10 @@ async function startedTotal(): Promise<number> {
   return valueOf(parseExposition(await monitor().metrics()), "spillway_streams_started_total", { route: "demo" });
 }
 
+function firedAlerts(): Record<string, unknown>[] {
+  return told.filter(({ event }) => event === "AlertFired");
+}
+
 /** The platform's alarm at the time it is set for. */
 async function ring(): Promise<void> {
   const dueMs = await alarmOf(monitor());
@@ -101,8 +105,7 @@ test("after a crash sums, minutes and alerts are what they were, and what fires 
   await tell(1, "SseDegraded");
   await untilWoken();
   await ring();
-  const fired = () => told.filter(({ event }) => event === "AlertFired");
-  expect(fired()).toMatchObject([{ alert: "Degraded", severity: "warning", subject: "streams", value: 1 }]);
+  expect(firedAlerts()).toMatchObject([{ alert: "Degraded", severity: "warning", subject: "streams", value: 1 }]);
   const before = await monitor().overview();
   await abortAllDurableObjects();
   // The shard of that stream cannot be asked: the monitor alone knows what it has said.
@@ -117,7 +120,7 @@ test("after a crash sums, minutes and alerts are what they were, and what fires 
   expect(after.points).toEqual(before.points);
   expect(after.started_at).toBe(before.started_at);
   await ring();
-  expect(fired()).toHaveLength(1);
+  expect(firedAlerts()).toHaveLength(1);
 });
 
 /** The monitor as it would start with these variables, over the object's own storage and alarm. */
@@ -129,7 +132,7 @@ test("W1: a message the webhook refuses is sent again by alarm, by another life 
   const calls: { url: string; headers: Headers }[] = [];
   const statuses = [500, 302, 200];
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
-    calls.push({ url: String(input), headers: new Headers(init?.headers) });
+    calls.push({ url: new Request(input).url, headers: new Headers(init?.headers) });
     expect(init?.redirect).toBe("manual");
     return new Response("not read", { status: statuses.shift() ?? 200 });
   });

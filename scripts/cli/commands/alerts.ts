@@ -35,7 +35,7 @@ const SHOW: Command = {
   },
 };
 
-export function alertsText({ firing, recent }: AlertLists, bold: (title: string) => string): string {
+function alertsText({ firing, recent }: AlertLists, bold: (title: string) => string): string {
   const over = recent.filter(({ resolved_at: at }) => at !== null);
   return [
     `${bold("Firing")}\n${firing.length === 0 ? "Nothing." : alertTable(firing)}`,

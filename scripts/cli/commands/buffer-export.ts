@@ -45,9 +45,11 @@ export const EXPORT: Command = {
     const query = { shard: shardOf(values) };
     const written = await (out === undefined ? toStdout : toFile)({ api, check, query, out: out ?? "", context });
     const { events } = check;
-    if (out === undefined) terminal.note(`Exported ${count(events)} events; checksum holds.`);
+    const unreadable =
+      check.unreadable === 0 ? "" : ` ${count(check.unreadable)} rows could not be read; they are in it as text.`;
+    if (out === undefined) terminal.note(`Exported ${count(events)} events; checksum holds.${unreadable}`);
     else {
-      const report = { file: out, events, bytes: written, is_verified: true };
+      const report = { file: out, events, unreadable_rows: check.unreadable, bytes: written, is_verified: true };
       terminal.result(
         report,
         () => `Exported ${count(events)} events, ${bytes(written)}, into ${out}; checksum holds.`,

@@ -29,7 +29,9 @@ interface ReplayAnswer {
   readonly events: number;
   readonly accepted: number;
   readonly duplicates: number;
+  /** The first of them. */
   readonly rejected: readonly { readonly line: number; readonly detail: string }[];
+  readonly rejected_lines: number;
 }
 
 interface Totals {
@@ -37,6 +39,7 @@ interface Totals {
   accepted: number;
   duplicates: number;
   rejected: Rejection[];
+  rejected_lines: number;
 }
 
 export const REPLAY: Command = {
@@ -58,7 +61,7 @@ export const REPLAY: Command = {
     if (file === undefined) throw usageFailure("Name the file.");
     if (!existsSync(file)) throw usageFailure(`There is no file ${file}.`);
     const expected = await verify(file, context);
-    const totals: Totals = { events: 0, accepted: 0, duplicates: 0, rejected: [] };
+    const totals: Totals = { events: 0, accepted: 0, duplicates: 0, rejected: [], rejected_lines: 0 };
     try {
       await sendAll(file, { context, totals, expected });
     } catch (error) {
@@ -68,7 +71,7 @@ export const REPLAY: Command = {
     const { terminal } = context;
     terminal.endProgress();
     terminal.result(totals, () => totalsText(totals));
-    return totals.rejected.length === 0 ? EXIT.ok : EXIT.partial;
+    return totals.rejected_lines === 0 ? EXIT.ok : EXIT.partial;
   },
 };
 
@@ -83,7 +86,7 @@ async function verify(file: string, { values, terminal }: CommandContext): Promi
   const isExcused = values.flag("without-checksum") && !check.hasEnd;
   const fault = isExcused ? undefined : check.fault();
   if (fault !== undefined) throw failure(`${file} is not sent: ${fault}.`);
-  return check.events;
+  return check.events + check.unreadable;
 }
 
 async function* readLines(file: string): AsyncGenerator<Buffer> {
@@ -110,7 +113,9 @@ async function sendAll(file: string, sending: Sending): Promise<void> {
   // Read once more, by the same rules, rather than kept: it may be larger than memory.
   const check = new ExportCheck();
   for await (const line of readLines(file)) {
-    if (check.take(line).kind !== "event") continue;
+    const { kind } = check.take(line);
+    // Rows that could not be read are sent as well: they come back as rejected.
+    if (kind !== "event" && kind !== "unreadable") continue;
     const full = gathering.add(line, check.lines);
     if (full !== undefined) await send(api, full, sending);
   }
@@ -123,6 +128,7 @@ async function send(api: AdminApi, chunk: Chunk, { context, totals, expected }: 
   totals.events += chunk.fileLines.length;
   totals.accepted += answer.accepted;
   totals.duplicates += answer.duplicates;
+  totals.rejected_lines += answer.rejected_lines;
   for (const { line, detail } of answer.rejected) {
     totals.rejected.push({ line: chunk.fileLines[line - 1] ?? line, detail });
   }
@@ -145,7 +151,7 @@ async function sendUntilTaken(api: AdminApi, chunk: Chunk, context: CommandConte
 }
 
 /** RFC 9110, 10.2.3; seconds alone: the service sends no dates. */
-export function retryAfterMs(header: string | null): number {
+function retryAfterMs(header: string | null): number {
   const seconds = header !== null && /^\d{1,9}$/.test(header) ? Number(header) : undefined;
   return seconds === undefined ? RETRY_WITHOUT_WORD_MS : Math.min(seconds * 1000, RETRY_MAX_MS);
 }
@@ -156,12 +162,12 @@ function afterSome(error: CommandFailure, { events }: Totals, expected: number):
   return new CommandFailure(exitCode, `${error.message} ${place}`, error.problem);
 }
 
-function totalsText({ events, accepted, duplicates, rejected }: Totals): string {
+function totalsText({ events, accepted, duplicates, rejected, rejected_lines: refused }: Totals): string {
   const lines = [
-    `${count(events)} events sent: ${count(accepted)} accepted, ${count(duplicates)} duplicates, ${count(rejected.length)} rejected.`,
+    `${count(events)} events sent: ${count(accepted)} accepted, ${count(duplicates)} duplicates, ${count(refused)} rejected.`,
     ...rejected.slice(0, SHOWN_REJECTIONS).map(({ line, detail }) => `  line ${line}: ${detail}`),
   ];
-  const more = rejected.length - SHOWN_REJECTIONS;
-  if (more > 0) lines.push(`  and ${count(more)} more; --json has all`);
+  const more = refused - Math.min(rejected.length, SHOWN_REJECTIONS);
+  if (more > 0) lines.push(`  and ${count(more)} more`);
   return lines.join("\n");
 }

@@ -53,7 +53,7 @@ const LIST: Command = {
   },
 };
 
-export function lettersText({ letters, next, total }: LetterPage): string {
+function lettersText({ letters, next, total }: LetterPage): string {
   if (letters.length === 0) return "No dead letters.";
   const shown = table(letters, [
     { title: "shard", cell: ({ shard_index: index }) => String(index), isNumber: true },

@@ -42,7 +42,7 @@ export const FLUSH: Command = {
   },
 };
 
-export function flushText(report: FlushReport): string {
+function flushText(report: FlushReport): string {
   const lines = [
     table(report.shards, [
       { title: "shard", cell: ({ name }) => name },

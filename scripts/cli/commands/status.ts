@@ -21,7 +21,7 @@ export const STATUS: Command = {
   },
 };
 
-export function statusText(status: AdminStatus, bold: (title: string) => string): string {
+function statusText(status: AdminStatus, bold: (title: string) => string): string {
   const { shards, table: lake, table_error: error } = status;
   const troubles = shards.flatMap((shard) => troublesOf(shard).map((trouble) => `${shard.name}: ${trouble}`));
   const parts = [`${bold(`Shards (${status.sink})`)}\n${shardTable(shards)}`];

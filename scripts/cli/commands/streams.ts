@@ -50,7 +50,7 @@ const LIST: Command = {
   },
 };
 
-export function summaryTable(streams: readonly StreamSummary[]): string {
+function summaryTable(streams: readonly StreamSummary[]): string {
   return table(streams, [
     { title: "request id", cell: ({ request_id: id, is_verified: isVerified }) => `${id}${isVerified ? " *" : ""}` },
     { title: "route", cell: ({ route }) => route },
@@ -81,7 +81,7 @@ const SHOW: Command = {
   },
 };
 
-export function inspectionText(inspection: Inspection, bold: (title: string) => string): string {
+function inspectionText(inspection: Inspection, bold: (title: string) => string): string {
   const { status, readers = [], timeline = [], ...others } = inspection;
   const parts = [];
   if (status === null) parts.push("Its object has nothing of it any more; this is what telemetry tells.");

@@ -35,6 +35,8 @@ export interface DurableShard {
 export interface DurableTable {
   readonly record: CommitterRecord;
   readonly lastBatches: ReadonlyMap<string, number>;
+  /** `<shard>:<batch>` of batches that were given up. */
+  readonly withdrawn: ReadonlySet<string>;
   readonly staged: readonly { readonly commitSeq: number | undefined; readonly files: readonly DataFile[] }[];
   readonly hasPending: boolean;
 }
@@ -73,6 +75,11 @@ export function readTable(storage: SimStorage): DurableTable | undefined {
   return {
     record: JSON.parse(String(row?.["record"])) as CommitterRecord,
     lastBatches: new Map(shards.map((shard) => [String(shard["shard"]), Number(shard["last_batch"])])),
+    withdrawn: new Set(
+      storage
+        .query("SELECT shard, batch FROM withdrawn_batch")
+        .map(({ shard, batch }) => `${String(shard)}:${String(batch)}`),
+    ),
     staged: storage.query("SELECT commit_seq, files FROM staged_batch").map((staged) => ({
       commitSeq: staged["commit_seq"] === null ? undefined : Number(staged["commit_seq"]),
       files: JSON.parse(String(staged["files"])) as DataFile[],

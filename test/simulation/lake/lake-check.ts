@@ -88,6 +88,7 @@ export class LakeCheck {
   /** When all has come to rest: only what waits for somebody else's flush is still in a shard. */
   checkRest(): void {
     for (const taken of this.deps.model.all()) {
+      if (taken.isDropped) continue;
       const isAtRest =
         taken.place === "table" || taken.place === "dead letters" || (taken.isRiding && taken.place === "shard");
       if (!isAtRest) breach("work comes to its end", `${taken.shard}/${taken.seq} is still in: ${taken.place}`);
@@ -95,6 +96,9 @@ export class LakeCheck {
       if (isLetter && !this.deps.model.isPoison(taken)) {
         breach("L1 nothing acknowledged is lost", `${taken.shard}/${taken.seq} is sound, and a dead letter`);
       }
+    }
+    for (const identity of this.deps.model.replayed) {
+      breach("L1 nothing acknowledged is lost", `${identity} was dropped, and its replay not taken`);
     }
     for (const state of this.tableStates.values()) {
       if (state?.hasPending === true) breach("work comes to its end", "a commit is still under way");
@@ -137,7 +141,7 @@ export class LakeCheck {
     }
     this.countSpilled();
     for (const taken of model.all()) {
-      if (taken.countedIn !== this.count) {
+      if (taken.countedIn !== this.count && !taken.isDropped) {
         breach("L1 nothing acknowledged is lost", `${taken.shard}/${taken.seq} is nowhere, it was in: ${taken.place}`);
       }
     }
@@ -171,7 +175,8 @@ export class LakeCheck {
         breach("L2 numbers are never used twice", `batch ${name} was ${earlier.fromSeq}, is ${batch.fromSeq}`);
       }
     }
-    const delivered = batches.filter(({ batch }) => batch <= lastStaged);
+    const isWithdrawn = (batch: number) => table?.withdrawn.has(`${record.name}:${batch}`) === true;
+    const delivered = batches.filter(({ batch }) => batch <= lastStaged && !isWithdrawn(batch));
     for (const { firstSeq, eventCount } of appends) {
       const isDelivered = delivered.some(({ fromSeq, uptoSeq }) => firstSeq >= fromSeq && firstSeq <= uptoSeq);
       for (let seq = firstSeq; seq < firstSeq + eventCount; seq++) {
@@ -207,6 +212,8 @@ export class LakeCheck {
   }
 
   private place(taken: Taken, place: string): void {
+    if (taken.isDropped)
+      breach("L1 nothing counts twice", `${taken.shard}/${taken.seq} was dropped, and is in: ${place}`);
     if (taken.countedIn === this.count) {
       breach("L1 nothing counts twice", `${taken.shard}/${taken.seq} is in: ${taken.place}, and in: ${place}`);
     }

@@ -3,7 +3,9 @@
  * for one run and taken out again.
  */
 import { DeadLetterStore, type DeadLetter } from "../../../durable-objects/analytics/dead-letter-store.ts";
+import { BufferReset } from "../../../durable-objects/analytics/buffer-reset.ts";
 import { DedupWindow } from "../../../durable-objects/analytics/dedup-window.ts";
+import { ExportParts } from "../../../durable-objects/analytics/export-parts.ts";
 import { IcebergSink } from "../../../durable-objects/analytics/iceberg-sink.ts";
 import { RollupKeeper } from "../../../durable-objects/analytics/rollup-keeper.ts";
 import { RollupStore, type StoredRollup } from "../../../durable-objects/analytics/rollup-store.ts";
@@ -181,6 +183,9 @@ export const LAKE_FAULTS: readonly LakeFault[] = [
     const stored = original() as StoredRollup | undefined;
     return stored === undefined ? undefined : { ...stored, uptoSeq: Math.max(0, stored.uptoSeq - 50) };
   }),
+  fault("a reset drops what it has not written", ExportParts, "end", () => async () => []),
+  fault("a reset drops a batch that the table object has", BufferReset, "settle", () => async () => "withdrawn"),
+  fault("a reset makes nothing unknown", DedupWindow, "forgetRows", () => () => undefined),
 ];
 
 async function livePaths({ manifests }: CommitterDeps, { metadata }: LoadedTable): Promise<ReadonlySet<string>> {

@@ -4,7 +4,7 @@
  */
 import type { LakeEvent, LakeRow } from "../../../protocol/lake-event.ts";
 import { OWN_SOURCE_PREFIX } from "../../../protocol/telemetry-event.ts";
-import type { Take } from "./sim-shard.ts";
+import type { Drop, Take } from "./sim-shard.ts";
 import { breach } from "./lake-violation.ts";
 
 const MICROS_PER_MS = 1000;
@@ -17,6 +17,8 @@ export interface Taken {
   readonly isRiding: boolean;
   /** Its row was damaged on disk: it cannot come to the table any more. */
   isDamaged: boolean;
+  /** An operator had it dropped: it lies in the bucket, and nowhere else any more. */
+  isDropped: boolean;
   /** Of the last count: where it was found. */
   place: string | undefined;
   countedIn: number;
@@ -29,6 +31,10 @@ export class LakeModel {
   readonly damaged = new Map<string, readonly Taken[]>();
   /** By identity: how many the shard had taken when it took it last, and how many with it. */
   private readonly lastTaken = new Map<string, { readonly order: number; readonly appended: number }>();
+  /** Identities that a reset has made a shard forget. */
+  private readonly forgotten = new Set<string>();
+  /** Identities of dropped events that are replayed: each has to be taken again. */
+  readonly replayed = new Set<string>();
   private readonly ownTaken = new Map<string, number>();
   private readonly takenByShard = new Map<number, number>();
   /** Events that a shard's window holds. */
@@ -38,7 +44,7 @@ export class LakeModel {
     this.windowEvents = windowEvents;
   }
 
-  take({ index, shard, firstSeq, events, isRiding, takenAtMs }: Take): void {
+  take({ index, shard, firstSeq, events, isRiding, isReplayed, takenAtMs }: Take): void {
     const all = this.taken.get(shard) ?? [];
     this.taken.set(shard, all);
     for (const [at, event] of events.entries()) {
@@ -53,10 +59,12 @@ export class LakeModel {
         takenAtMs,
         isRiding,
         isDamaged: false,
+        isDropped: false,
         place: undefined,
         countedIn: 0,
       });
-      if (event.source.startsWith(OWN_SOURCE_PREFIX)) this.ownTaken.set(shard, this.ownEventsOf(shard) + 1);
+      if (event.source.startsWith(OWN_SOURCE_PREFIX) && !isReplayed)
+        this.ownTaken.set(shard, this.ownEventsOf(shard) + 1);
       this.noteIdentity(index, event, events.length);
     }
   }
@@ -79,10 +87,28 @@ export class LakeModel {
     const identity = identityOf(index, event);
     const before = this.lastTaken.get(identity);
     // Whole appends leave the window: with the oldest event of one, its newest.
-    if (before !== undefined && order - before.order < this.windowEvents - before.appended) {
+    const isForgotten = this.forgotten.delete(identity);
+    this.replayed.delete(identity);
+    if (before !== undefined && !isForgotten && order - before.order < this.windowEvents - before.appended) {
       breach("duplicates are recognised", `${identity} is taken again after ${order - before.order} events`);
     }
     this.lastTaken.set(identity, { order, appended });
+  }
+
+  /** A shard has let go of these, and forgotten them. @returns them */
+  drop({ index, shard, fromSeq, uptoSeq }: Drop): readonly Taken[] {
+    const dropped = this.taken.get(shard)?.slice(fromSeq - 1, uptoSeq) ?? [];
+    for (const taken of dropped) {
+      taken.isDropped = true;
+      taken.place = "exports";
+      this.forgotten.add(identityOf(index, taken.event));
+    }
+    return dropped;
+  }
+
+  /** What a reset has dropped is sent again. */
+  expectAgain(index: number, events: readonly LakeEvent[]): void {
+    for (const event of events) this.replayed.add(identityOf(index, event));
   }
 
   /** A producer was told that all of these are safe. */

@@ -54,6 +54,7 @@ type Action =
   | "time"
   | "skew"
   | "flush"
+  | "reset"
   | "commit"
   | "compact"
   | "expire"
@@ -72,6 +73,7 @@ const WEIGHTS: Readonly<Record<Action, number>> = {
   time: 9,
   skew: 0.5,
   flush: 2,
+  reset: 0.7,
   commit: 1.5,
   compact: 1.5,
   expire: 1.5,
@@ -100,6 +102,7 @@ export class LakeSimulation {
     this.world = new LakeWorld(this.random, { hasRestCatalog, hasForeignCommitter, hasSmallWindow });
     this.producer = new Producer(this.world, this.random);
     this.operator = new Operator(this.world, this.random);
+    this.world.onDropped = (index, events) => this.producer.replay(index, events);
     this.damage = new DiskDamage(this.world, this.random);
   }
 
@@ -272,6 +275,8 @@ export class LakeSimulation {
         return this.changeSkew();
       case "flush":
         return this.operator.flush(this.random.pick(this.world.shardIndexes));
+      case "reset":
+        return this.operator.reset(this.random.pick(this.world.shardIndexes));
       case "commit":
         return this.operator.commit(this.random.pick(this.world.tables));
       case "compact":

@@ -8,6 +8,7 @@ export type LakePromise =
   | "L1 rows are what was taken"
   | "L2 numbers are never used twice"
   | "L3 the age deadline stands"
+  | "R1 nothing is dropped that is not exported"
   | "X1 commits are numbered"
   | "X3 nothing is let go too early"
   | "duplicates are recognised"

@@ -6,11 +6,13 @@ import { DedupWindow } from "../../../durable-objects/analytics/dedup-window.ts"
 import { DEDUP_WINDOW_EVENTS } from "../../../durable-objects/analytics/taken-events.ts";
 import { R2Catalog } from "../../../durable-objects/iceberg/r2-catalog.ts";
 import { TABLE_COLUMNS } from "../../../durable-objects/iceberg/table-columns.ts";
+import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../../protocol/lake-settings.ts";
 import type { LakeTelemetry } from "../../../protocol/telemetry.ts";
 import { Coverage } from "../coverage.ts";
 import { replaceMethod } from "../method-patch.ts";
 import type { Random } from "../random.ts";
+import { exportedEvents } from "./exported-events.ts";
 import { LakeCheck, type Deployment } from "./lake-check.ts";
 import { LakeModel } from "./lake-model.ts";
 import { Network } from "./network.ts";
@@ -173,6 +175,9 @@ export class LakeWorld {
     });
   }
 
+  /** Told of events that a reset has dropped, as its exports in the bucket have them. */
+  onDropped: (index: number, events: readonly LakeEvent[]) => void = () => undefined;
+
   private makeShard(life: Life, index: number, table: SimProcess<TableObject>): ShardObject {
     const { network, bucket, random, model, settings, randomUuid } = this;
     const ask = <T>(label: string, handle: (object: TableObject) => Promise<T>): Promise<T> =>
@@ -193,6 +198,13 @@ export class LakeWorld {
       randomUuid,
       sleep: (ms) => network.sleep(life, ms),
       onTake: (take) => model.take(take),
+      onDrop: (drop) => {
+        const dropped = model.drop(drop);
+        this.coverage.note("events dropped by a reset", dropped.length);
+        const events = exportedEvents(bucket, drop.shard, dropped);
+        model.expectAgain(drop.index, events);
+        this.onDropped(drop.index, events);
+      },
       onTelemetry: this.note,
     });
   }

@@ -36,6 +36,23 @@ export class Operator {
     return `flush shard ${index}`;
   }
 
+  /** Confirms whatever is asked for; what is dropped is replayed (LakeWorld.onDropped). */
+  reset(index: number): string {
+    const shard = this.world.shard(index);
+    this.world.network
+      .ask(this.caller, "reset", (reply) =>
+        shard.serve(reply, "reset", async ({ operations }) => {
+          const asked = await operations?.reset(undefined);
+          if (asked === undefined || asked.ok || asked.code !== "confirmation_needed") return;
+          const answer = await operations?.reset(asked.expected);
+          if (answer?.ok === true && answer.delivered_events > 0) this.note("reset finishes what is staged");
+          if (answer?.ok === false) this.note(`reset given up: ${answer.code}`);
+        }),
+      )
+      .catch(() => undefined);
+    return `reset of shard ${index}`;
+  }
+
   commit(table: SimProcess<TableObject>): string {
     return this.ask("commit", table, (object) => object.commitNow());
   }

@@ -21,6 +21,8 @@ interface Request {
   /** Fixed where the events belong to the other deployment. */
   readonly index: number | undefined;
   lastIndex: number | undefined;
+  /** Of an export. */
+  readonly isReplayed?: true;
 }
 
 export class Producer {
@@ -88,6 +90,13 @@ export class Producer {
     return this.send({ ...request });
   }
 
+  /** Sends what a reset has dropped to its shard again, soon and until it is taken. */
+  replay(index: number, events: readonly LakeEvent[]): void {
+    if (events.length === 0) return;
+    this.world.coverage.note("export replayed");
+    this.waiting.push({ events, key: "", index, lastIndex: index, isReplayed: true });
+  }
+
   private indexOf({ index, key }: Request): number {
     return index ?? shardOf([key], this.shards);
   }
@@ -99,6 +108,7 @@ export class Producer {
       world.coverage.note("append moved to another shard");
     request.lastIndex = index;
     const { events } = request;
+    const replayed = request.isReplayed === true ? { isReplayed: true as const } : {};
     this.inFlight++;
     const onFailure = () => {
       this.inFlight--;
@@ -108,7 +118,7 @@ export class Producer {
       .ask<AppendAnswer>(this.caller, "append", (reply) =>
         world
           .shard(index)
-          .serve(reply, "append", (shard) => shard.append({ shardIndex: index, events, isRiding: false })),
+          .serve(reply, "append", (shard) => shard.append({ shardIndex: index, events, isRiding: false, ...replayed })),
       )
       .then(
         (answer) => (answer.ok ? this.settle(request, answer.duplicates.length) : this.refuse(onFailure)),

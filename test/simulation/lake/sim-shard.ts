@@ -30,7 +30,16 @@ export interface Take {
   readonly firstSeq: number;
   readonly events: readonly LakeEvent[];
   readonly isRiding: boolean;
+  readonly isReplayed: boolean;
   readonly takenAtMs: number;
+}
+
+/** What a reset has let go: told once that is durable. */
+export interface Drop {
+  readonly index: number;
+  readonly shard: string;
+  readonly fromSeq: number;
+  readonly uptoSeq: number;
 }
 
 export interface ShardEnv {
@@ -43,6 +52,7 @@ export interface ShardEnv {
   readonly randomUuid: () => string;
   readonly sleep: (ms: number) => Promise<void>;
   readonly onTake: (take: Take) => void;
+  readonly onDrop: (drop: Drop) => void;
   readonly onTelemetry: (event: LakeTelemetry) => void;
 }
 
@@ -52,6 +62,12 @@ export class ShardObject extends EventShard {
 
   constructor(life: Life, env: ShardEnv) {
     const store = new ShardStore(life.storage.port);
+    const drop = store.drop.bind(store);
+    store.drop = (range) => {
+      drop(range);
+      const { fromSeq, uptoSeq, record } = range;
+      life.afterCommit(() => env.onDrop({ index: env.index, shard: record.name, fromSeq, uptoSeq }));
+    };
     let tableLocation: string | undefined;
     super({
       store,
@@ -80,14 +96,20 @@ export class ShardObject extends EventShard {
     this.env = env;
   }
 
-  protected override take(buffer: ShardBuffer, call: Pick<AppendCall, "events" | "isRiding">): AppendAnswer {
+  protected override take(buffer: ShardBuffer, call: Omit<AppendCall, "shardIndex">): AppendAnswer {
     const takenAtMs = this.env.clock();
     const firstSeq = buffer.lastSeq + 1;
     const answer = super.take(buffer, call);
     if (!answer.ok || answer.accepted === 0) return answer;
     const again = new Set(answer.duplicates);
     const events = call.events.filter((_, at) => !again.has(at));
-    this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: call.isRiding });
+    this.tellTake(buffer, {
+      firstSeq,
+      events,
+      takenAtMs,
+      isRiding: call.isRiding,
+      isReplayed: call.isReplayed === true,
+    });
     return answer;
   }
 
@@ -96,7 +118,7 @@ export class ShardObject extends EventShard {
     const firstSeq = buffer.lastSeq + 1;
     super.takeOwn(buffer, events);
     if (buffer.lastSeq >= firstSeq) {
-      this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: true });
+      this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: true, isReplayed: false });
     }
   }
 

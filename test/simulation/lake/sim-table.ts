@@ -10,7 +10,13 @@ import { ManifestFiles } from "../../../durable-objects/iceberg/manifest-files.t
 import type { ObjectStore } from "../../../durable-objects/iceberg/object-store.ts";
 import type { TableColumn } from "../../../durable-objects/iceberg/table-columns.ts";
 import { TableStore, type KnownShard } from "../../../durable-objects/iceberg/table-store.ts";
-import type { CommitReport, CompactionReport, ExpiryReport, StageAnswer, StageCall } from "../../../protocol/lake-call.ts";
+import type {
+  CommitReport,
+  CompactionReport,
+  ExpiryReport,
+  StageAnswer,
+  StageCall,
+} from "../../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../../protocol/lake-settings.ts";
 import type { LakeTelemetry } from "../../../protocol/telemetry.ts";

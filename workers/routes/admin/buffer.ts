@@ -4,6 +4,7 @@
 import type { Context, Hono } from "hono";
 import { z } from "zod";
 
+import { shardName } from "../../../protocol/shard-choice.ts";
 import type { AdminGuard } from "../../http/admin-auth.ts";
 import type { HonoEnv, Services } from "../../http/context.ts";
 import { json } from "../../http/json-response.ts";
@@ -11,11 +12,9 @@ import { mount } from "../../http/mount.ts";
 import { problemResponse } from "../../http/problem.ts";
 import { readIngestBody } from "../../ingest/body.ts";
 import { readShardIndex } from "../../shard-selection.ts";
-import { shardName } from "../../../protocol/shard-choice.ts";
-import { invalid, readActionBody } from "./action-body.ts";
+import { confirmation, invalid, readActionBody } from "./action-body.ts";
 
-const CONFIRM_MAX_CHARS = 64;
-const RESET_BODY = z.strictObject({ confirm: z.string().max(CONFIRM_MAX_CHARS).optional() });
+const RESET_BODY = z.strictObject({ confirm: confirmation.optional() });
 
 export function mountBufferAdmin(
   app: Hono<HonoEnv>,

@@ -12,16 +12,15 @@ import { mount } from "../../http/mount.ts";
 import { problemResponse } from "../../http/problem.ts";
 import type { LetterPosition } from "../../lake-admin.ts";
 import { readShardIndex } from "../../shard-selection.ts";
-import { invalid, letterIds, readActionBody } from "./action-body.ts";
+import { confirmation, invalid, letterIds, readActionBody, shardIndex } from "./action-body.ts";
 
 const LIMIT_DEFAULT = 50;
 const LIMIT_MAX = 200;
-const CONFIRM_MAX_CHARS = 64;
-const REDRIVE_BODY = z.strictObject({ shard: z.number().optional(), ids: letterIds.optional() });
+const REDRIVE_BODY = z.strictObject({ shard: shardIndex.optional(), ids: letterIds.optional() });
 const PURGE_BODY = z.strictObject({
-  shard: z.number(),
+  shard: shardIndex,
   ids: letterIds.optional(),
-  confirm: z.string().max(CONFIRM_MAX_CHARS).optional(),
+  confirm: confirmation.optional(),
 });
 
 export function mountDeadLetterAdmin(
@@ -73,7 +72,7 @@ function readListQuery(context: Context<HonoEnv>): Result<{ limit: number; after
   const given = context.req.query("after");
   if (given === undefined) return { ok: true, value: { limit, after: undefined } };
   const [, index = "", letterId = ""] = /^(\d{1,3})\.(\d{1,15})$/.exec(given) ?? [];
-  const shardIndex = readShardIndex(index);
-  if (shardIndex === undefined) return { ok: false, error: invalid("after", "`next` of the page before is needed") };
-  return { ok: true, value: { limit, after: { shardIndex, letterId: Number(letterId) } } };
+  const found = readShardIndex(index);
+  if (found === undefined) return { ok: false, error: invalid("after", "`next` of the page before is needed") };
+  return { ok: true, value: { limit, after: { shardIndex: found, letterId: Number(letterId) } } };
 }
