@@ -40,16 +40,16 @@ function takeBucketAway(): () => void {
 
 test("Buffer fills, Flushes fail: a burst meets a bucket that fails; producers are told, and nothing is lost", async () => {
   drill = await Drill.begin({
-    vars: { ICEBERG_SHARDS: 1, ICEBERG_SHARD_MAX_EVENTS: 1000, ICEBERG_BUFFER_TIMEOUT_MS: 1000 },
+    vars: { ICEBERG_SHARDS: 1, ICEBERG_SHARD_MAX_EVENTS: 10_000, ICEBERG_BUFFER_TIMEOUT_MS: 1000 },
   });
   await sendEvents(drill.service, numberedEvents(SOURCE, 50));
   await drill.type("Buffer fills", "scripts/spillway flush");
   const giveBack = takeBucketAway();
-  await sendEvents(drill.service, numberedEvents(SOURCE, 880, { firstId: 50 }));
+  await sendEvents(drill.service, numberedEvents(SOURCE, 9100, { firstId: 50 }));
 
   expect(await drill.untilFiring("BufferFill")).toMatchObject({ severity: "critical" });
   await drill.untilFiring("FlushFailing");
-  const refused = await postEvents(drill.service, JSON.stringify(numberedEvents(SOURCE, 200, { firstId: 930 })), {
+  const refused = await postEvents(drill.service, JSON.stringify(numberedEvents(SOURCE, 2000, { firstId: 9150 })), {
     "Content-Type": BATCH,
   });
   expect(refused.status).toBe(429);
@@ -71,12 +71,12 @@ test("Buffer fills, Flushes fail: a burst meets a bucket that fails; producers a
 
   giveBack();
   expect(await drill.type("Buffer fills", "scripts/spillway flush")).toMatchObject({ code: 0 });
-  await sendEvents(drill.service, numberedEvents(SOURCE, 200, { firstId: 930 }));
+  await sendEvents(drill.service, numberedEvents(SOURCE, 2000, { firstId: 9150 }));
   expect(await drill.type("Buffer fills", "scripts/spillway replay shard-0.ndjson")).toMatchObject({ code: 0 });
   await drill.type("Buffer fills", "scripts/spillway flush");
   await drill.untilResolved("BufferFill");
   await drill.untilResolved("FlushFailing");
-  expect((await idsInTable()).toSorted()).toEqual(idsOf(1130));
+  expect((await idsInTable()).toSorted()).toEqual(idsOf(11_150));
 });
 
 test("Buffer fills: a buffer that is saved, emptied and replayed is in the table once", async () => {
