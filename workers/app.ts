@@ -7,7 +7,8 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 
 import type { ConfigFault } from "../protocol/errors.ts";
-import type { HonoEnv, Services } from "./http/context.ts";
+import type { Services } from "./http/context.ts";
+import type { HonoEnv } from "./http/hono-env.ts";
 import { problemResponse } from "./http/problem.ts";
 import { checkRequestSize } from "./http/request-limits.ts";
 import { randomRequestId } from "./request-ids.ts";

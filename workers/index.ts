@@ -10,7 +10,7 @@ import { fanOut } from "../protocol/telemetry-outlet.ts";
 import { sleep, within } from "../protocol/timing.ts";
 import { createApp, createFaultyApp } from "./app.ts";
 import { readConfig } from "./config.ts";
-import type { HonoEnv } from "./http/context.ts";
+import type { HonoEnv } from "./http/hono-env.ts";
 import { RateGate } from "./http/rate-limit.ts";
 import { KnownStreams } from "./known-streams.ts";
 import { LakeAdmin } from "./lake-admin.ts";

@@ -30,7 +30,7 @@ const LETTERS_MAX_CHARS = 1024 * 1024;
 
 type Shards = Env["EVENT_BUFFER_DO"];
 
-export interface ListedShardLetter extends ListedLetter {
+interface ListedShardLetter extends ListedLetter {
   readonly shard_index: number;
   /** Name of the shard's life. */
   readonly shard: string;
@@ -128,7 +128,9 @@ export class LakeAdmin {
       const isBefore = after !== undefined && index < after.shardIndex;
       const wanted: number = isBefore || isCut || chars >= LETTERS_MAX_CHARS ? 0 : limit - letters.length;
       const afterId = index === after?.shardIndex ? after.letterId : 0;
-      const asked: Result<LetterPage | undefined> = await this.ask<LetterPage | undefined>(index, async (shard) => shard.deadLetters(afterId, wanted));
+      const asked: Result<LetterPage | undefined> = await this.ask<LetterPage | undefined>(index, async (shard) =>
+        shard.deadLetters(afterId, wanted),
+      );
       if (!asked.ok) return asked;
       const page = asked.value;
       if (page === undefined) continue;

@@ -82,23 +82,26 @@ test.each(local.map((block) => [`line ${block.line}, ${block.section}`, block] a
   }
 });
 
-test.each(production.flatMap(({ section, commands }) => commands.map((command) => [command, section] as const)))(
-  "%s (%s): the command and its options exist",
-  async (command) => {
-    const words = command.split(/\s+/);
-    if (words[0] === "npx") {
-      const names = words.slice(1).filter((word) => !word.startsWith("-"));
-      // wrangler itself says what it knows; what follows the command's own name is a value.
-      const help = await run("npm", ["exec", "--", ...names.slice(0, 3), "--help"]);
-      const [, first = "", second = ""] = names;
-      expect(help).toMatchObject({ code: 0 });
-      expect(help.stdout).toContain(`wrangler ${/^[a-z-]+$/.test(second) ? `${first} ${second}` : first}`);
-      return;
-    }
-    const [, script = ""] = /^npm run ([\w:-]+)/.exec(command) ?? [];
-    const options = words.filter((word) => word.startsWith("--") && word !== "--");
-    const help = await run("npm", ["run", "--silent", script, "--", "--help"]);
-    expect(help).toMatchObject({ code: 0 });
-    for (const option of options) expect(help.stdout).toContain(option);
-  },
-);
+const ofWrangler = production.flatMap(({ commands }) => commands).filter((command) => command.startsWith("npx "));
+const ofOurs = production.flatMap(({ commands }) => commands).filter((command) => command.startsWith("npm run "));
+
+test("of the commands for a deployment each is one or the other's", () => {
+  expect(ofWrangler.length + ofOurs.length).toBe(production.flatMap(({ commands }) => commands).length);
+});
+
+test.each(ofWrangler)("%s: wrangler knows it", async (command) => {
+  // What follows the command's own name is a value.
+  const [, wrangler = "", ...names] = command.split(/\s+/).filter((word) => !word.startsWith("-"));
+  const own = names.filter((word) => /^[a-z-]+$/.test(word)).slice(0, 2);
+  const help = await run("npm", ["exec", "--", wrangler, ...own, "--help"]);
+  expect(help).toMatchObject({ code: 0 });
+  expect(help.stdout).toContain(`wrangler ${own.join(" ")}`);
+});
+
+test.each(ofOurs)("%s: it has these options", async (command) => {
+  const [, script = ""] = /^npm run ([\w:-]+)/.exec(command) ?? [];
+  const options = command.split(/\s+/).filter((word) => word.startsWith("--") && word !== "--");
+  const help = await run("npm", ["run", "--silent", script, "--", "--help"]);
+  expect(help).toMatchObject({ code: 0 });
+  for (const option of options) expect(help.stdout).toContain(option);
+});

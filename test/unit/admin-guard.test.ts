@@ -9,7 +9,7 @@ import { readConfig } from "../../workers/config.ts";
 import { REFUSALS_PER_MIN } from "../../workers/http/admin-audit.ts";
 import { createAdminGuard, type AdminAction, type AdminHandler } from "../../workers/http/admin-auth.ts";
 import { AdminDoor } from "../../workers/http/admin-identity.ts";
-import type { HonoEnv, Services } from "../../workers/http/context.ts";
+import type { HonoEnv } from "../../workers/http/hono-env.ts";
 import { mount } from "../../workers/http/mount.ts";
 import { RateGate } from "../../workers/http/rate-limit.ts";
 import { mountAdminSession } from "../../workers/routes/admin/session.ts";
@@ -55,7 +55,9 @@ function scene(actions: readonly (readonly [AdminAction, AdminHandler])[] = []):
   const telemetry = (record: TelemetryRecord) => void current.told.push(record);
   const fetchKeys = async () => new Response(access.document, { status: current.isAccessUp ? 200 : 500 });
   const rateGate = new RateGate({ config, telemetry, clock });
-  const services = { config, telemetry, clock, fetch: fetchKeys, rateGate } as unknown as Services;
+  const services = { config, telemetry, clock, fetch: fetchKeys, rateGate } as unknown as Parameters<
+    typeof createAdminGuard
+  >[0];
   const door = new AdminDoor(services);
   const guard = createAdminGuard(services, door);
   const app = new Hono<HonoEnv>();

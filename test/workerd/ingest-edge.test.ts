@@ -6,7 +6,7 @@ import { Hono } from "hono";
 import { expect, test } from "vitest";
 
 import type { AppendCall } from "../../protocol/lake-call.ts";
-import type { HonoEnv } from "../../workers/http/context.ts";
+import type { HonoEnv } from "../../workers/http/hono-env.ts";
 import { mountEvents } from "../../workers/routes/events.ts";
 
 const KEY = "ingest-key-0123456789";

@@ -6,9 +6,10 @@
  */
 import type { Context } from "hono";
 
+import type { TelemetrySink } from "../../protocol/telemetry.ts";
 import { AdminAudit } from "./admin-audit.ts";
-import { AdminDoor, type AdminIdentity } from "./admin-identity.ts";
-import type { HonoEnv, Services } from "./context.ts";
+import { AdminDoor, type AdminIdentity, type DoorServices } from "./admin-identity.ts";
+import type { HonoEnv } from "./hono-env.ts";
 import type { Handler } from "./mount.ts";
 import { problemResponse } from "./problem.ts";
 
@@ -37,8 +38,10 @@ export type AdminHandler = (
 ) => Promise<Response> | Response;
 export type AdminGuard = (action: AdminAction, handler: AdminHandler) => Handler;
 
+type GuardServices = DoorServices & { readonly telemetry: TelemetrySink };
+
 /** Lets operators in, and tells what was done. One for all routes, or each would count failures anew. */
-export function createAdminGuard(services: Services, door = new AdminDoor(services)): AdminGuard {
+export function createAdminGuard(services: GuardServices, door = new AdminDoor(services)): AdminGuard {
   const audit = new AdminAudit(services);
   return (action, handler) => {
     const { name, extraTokens, onlyTokens } = action;

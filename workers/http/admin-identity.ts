@@ -9,14 +9,15 @@
  * 4. Between looking at a lock and counting nothing is awaited: calls at once are counted like calls in turn.
  */
 import type { SpillwayError } from "../../protocol/errors.ts";
+import type { Config } from "../config.ts";
 import { bearerOf } from "../tenant-keys.ts";
 import { ACCESS_HEADER, createAccessCheck, type AccessCheck } from "./access-jwt.ts";
 import { AdminSessions, sessionOf } from "./admin-session.ts";
 import { AdminTokens } from "./admin-tokens.ts";
 import type { CredentialVerdict } from "./admin-verdict.ts";
 import { addressOf, networkOf } from "./client-network.ts";
-import type { Services } from "./context.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
+import type { RateGate } from "./rate-limit.ts";
 
 const UNAVAILABLE_RETRY_SEC = 5;
 
@@ -36,7 +37,12 @@ export type Identification =
       readonly isMissing: boolean;
     };
 
-type DoorServices = Pick<Services, "config" | "clock" | "fetch" | "rateGate">;
+export interface DoorServices {
+  readonly config: Config;
+  readonly rateGate: RateGate;
+  readonly clock: () => number;
+  readonly fetch: typeof fetch;
+}
 
 /** One per isolate and configuration: it knows who has failed. */
 export class AdminDoor {

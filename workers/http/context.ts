@@ -1,5 +1,5 @@
 /**
- * What a request carries through the Worker: bindings, services, and the id its answer is found by.
+ * What the Worker's parts are made of.
  */
 import type { KeyRing } from "../../protocol/resume-token.ts";
 import type { TelemetrySink } from "../../protocol/telemetry.ts";
@@ -28,9 +28,4 @@ export interface Services {
   readonly randomBytes: (length: number) => Uint8Array;
   readonly randomId: () => string;
   readonly fetch: typeof fetch;
-}
-
-export interface HonoEnv {
-  Bindings: Env;
-  Variables: { requestId: string };
 }

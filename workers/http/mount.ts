@@ -3,7 +3,7 @@
  */
 import type { Context, Hono } from "hono";
 
-import type { HonoEnv } from "./context.ts";
+import type { HonoEnv } from "./hono-env.ts";
 import { problemResponse } from "./problem.ts";
 
 export type Handler = (context: Context<HonoEnv>) => Response | Promise<Response>;

@@ -3,7 +3,7 @@
  */
 import type { Hono } from "hono";
 
-import type { HonoEnv } from "../http/context.ts";
+import type { HonoEnv } from "../http/hono-env.ts";
 import { mount } from "../http/mount.ts";
 
 const FILES = ["/", "/demo.css", "/demo.js", "/demo-reader.js"];

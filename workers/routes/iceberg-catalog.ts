@@ -8,7 +8,8 @@
  */
 import type { Context, Hono } from "hono";
 
-import type { HonoEnv, Services } from "../http/context.ts";
+import type { Services } from "../http/context.ts";
+import type { HonoEnv } from "../http/hono-env.ts";
 import { mount, type Handler } from "../http/mount.ts";
 import { bearerOf, equalInConstantTime } from "../tenant-keys.ts";
 

@@ -4,7 +4,7 @@
 import type { Hono } from "hono";
 
 import type { ConfigFault } from "../../protocol/errors.ts";
-import type { HonoEnv } from "../http/context.ts";
+import type { HonoEnv } from "../http/hono-env.ts";
 import { json } from "../http/json-response.ts";
 import { mount } from "../http/mount.ts";
 import type { Readiness } from "../readiness.ts";

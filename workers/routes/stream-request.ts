@@ -13,7 +13,7 @@ import {
 } from "../../protocol/limits.ts";
 import { readPosition } from "../../protocol/sse-frame.ts";
 import type { Result } from "../../protocol/stream-call.ts";
-import type { HonoEnv } from "../http/context.ts";
+import type { HonoEnv } from "../http/hono-env.ts";
 
 type StreamContext = Context<HonoEnv>;
 

@@ -18,7 +18,8 @@ import {
 } from "../../protocol/stream-call.ts";
 import { openUpstream, passThrough } from "../../upstream/open-upstream.ts";
 import { authenticateClient, checkKeyAgainstToken, readResumeCredentials } from "../http/client-auth.ts";
-import type { HonoEnv, Services } from "../http/context.ts";
+import type { Services } from "../http/context.ts";
+import type { HonoEnv } from "../http/hono-env.ts";
 import { mount, type Handler } from "../http/mount.ts";
 import { problemResponse } from "../http/problem.ts";
 import { readBody } from "../http/request-limits.ts";

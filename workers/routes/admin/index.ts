@@ -5,7 +5,8 @@ import type { Hono } from "hono";
 
 import { createAdminGuard } from "../../http/admin-auth.ts";
 import { AdminDoor } from "../../http/admin-identity.ts";
-import type { HonoEnv, Services } from "../../http/context.ts";
+import type { Services } from "../../http/context.ts";
+import type { HonoEnv } from "../../http/hono-env.ts";
 import { mountMetrics } from "../metrics.ts";
 import { mountBufferAdmin } from "./buffer.ts";
 import { mountDeadLetterAdmin } from "./dead-letters.ts";

@@ -4,7 +4,8 @@
 import type { Hono } from "hono";
 
 import type { AdminGuard } from "../../http/admin-auth.ts";
-import type { HonoEnv, Services } from "../../http/context.ts";
+import type { Services } from "../../http/context.ts";
+import type { HonoEnv } from "../../http/hono-env.ts";
 import { json } from "../../http/json-response.ts";
 import { mount } from "../../http/mount.ts";
 import { problemResponse } from "../../http/problem.ts";

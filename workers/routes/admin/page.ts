@@ -4,7 +4,7 @@
  */
 import type { Hono } from "hono";
 
-import type { HonoEnv } from "../../http/context.ts";
+import type { HonoEnv } from "../../http/hono-env.ts";
 import { mount, type Handler } from "../../http/mount.ts";
 
 const SHELL = "/admin";

@@ -6,7 +6,7 @@ import type { Hono } from "hono";
 import type { AdminGuard } from "../../http/admin-auth.ts";
 import { sessionCookie } from "../../http/admin-session.ts";
 import type { AdminDoor } from "../../http/admin-identity.ts";
-import type { HonoEnv } from "../../http/context.ts";
+import type { HonoEnv } from "../../http/hono-env.ts";
 import { json } from "../../http/json-response.ts";
 import { mount } from "../../http/mount.ts";
 import { bearerOf } from "../../tenant-keys.ts";

@@ -8,7 +8,7 @@ import { STREAM_LISTS, type StreamList } from "../../../protocol/admin-streams.t
 import type { SpillwayError } from "../../../protocol/errors.ts";
 import type { Result } from "../../../protocol/stream-call.ts";
 import type { AdminGuard } from "../../http/admin-auth.ts";
-import type { HonoEnv } from "../../http/context.ts";
+import type { HonoEnv } from "../../http/hono-env.ts";
 import { json } from "../../http/json-response.ts";
 import { mount } from "../../http/mount.ts";
 import { problemResponse } from "../../http/problem.ts";
