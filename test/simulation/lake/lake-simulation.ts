@@ -37,6 +37,11 @@ const HOUR_MS = 3_600_000;
 const SKEW_MAX_MS = 5 * MINUTE_MS;
 /** No work of the table's takes longer, far below the age at which objects are swept. */
 const BUSY_MAX_MS = 20 * MINUTE_MS;
+/**
+ * Where two deployments share a table, neither's sweep knows what the other has not committed yet: the age at which
+ * it sweeps has to be above any commit's (docs/configuration.md, ICEBERG_ORPHAN_MIN_AGE_SEC).
+ */
+const UNFINISHED_MAX_MS = 12 * HOUR_MS;
 const REST_STEPS = 4000;
 const RECOVERY_MOVES = 80;
 /** Commits before the first step of a seed about a table that has had many. */
@@ -92,6 +97,7 @@ export class LakeSimulation {
   private readonly hasManyCommits: boolean;
   private steps = 0;
   private busySinceMs: number | undefined;
+  private unfinishedSinceMs: number | undefined;
 
   constructor(seed: number) {
     this.random = new Random(seed);
@@ -243,6 +249,16 @@ export class LakeSimulation {
     const { elapsedMs } = world.network;
     const isBusy = world.tables.some((table) => table.isBusy);
     this.busySinceMs = isBusy ? (this.busySinceMs ?? elapsedMs) : undefined;
+    this.unfinishedSinceMs = this.isUnfinishedBesideASweeper() ? (this.unfinishedSinceMs ?? elapsedMs) : undefined;
+  }
+
+  private isUnfinishedBesideASweeper(): boolean {
+    const { check, tables } = this.world;
+    if (tables.length < 2) return false;
+    return tables.some((table) => {
+      const state = check.tableState(table);
+      return state !== undefined && (state.staged.length > 0 || state.hasPending);
+    });
   }
 
   private changeWeather(): void {
@@ -321,6 +337,9 @@ export class LakeSimulation {
     // What waits for a timer is let go on.
     if (busyLeftMs <= 0) ms = (network.nextTimerMs() ?? elapsedMs) - elapsedMs;
     else ms = Math.min(ms, busyLeftMs);
+    const unfinishedLeftMs = (this.unfinishedSinceMs ?? Number.POSITIVE_INFINITY) + UNFINISHED_MAX_MS - elapsedMs;
+    // An alarm that would finish it comes up all the same.
+    ms = Math.min(ms, Math.max(unfinishedLeftMs, MINUTE_MS));
     if (ms <= 0) return undefined;
     if (ms > HOUR_MS) this.coverage.note("more than an hour passes");
     await network.advance(ms);
