@@ -83,18 +83,14 @@ export class RollupKeeper {
   }
 
   /**
-   * Events that have just been taken for a second time, and were counted the first time.
+   * In the transaction that takes events for a second time, which were counted the first time: a start must not
+   * count them again. R1
    *
    * @param lastSeq the last of them
+   * @throws where storage refuses: then they are not taken
    */
   skip(events: readonly LakeEvent[], lastSeq: number): void {
-    if (!events.some(isOwn)) return;
-    try {
-      this.save(lastSeq);
-    } catch {
-      // Storage refuses just now. Until the next save, a restart would count them: too many, once.
-      this.unsaved = { ...this.unsaved, ownEvents: this.unsaved.ownEvents + 1 };
-    }
+    if (events.some(isOwn)) this.save(lastSeq);
   }
 
   /** Before an append. @param lastSeq the newest event's there is */

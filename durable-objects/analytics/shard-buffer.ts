@@ -138,8 +138,11 @@ export class ShardBuffer {
   private write(taken: TakenNow & { returned?: ReturnedLetters; isReplayed?: boolean }, nowMs: number): void {
     const appends = toAppends(taken, this.nextSeq, nowMs);
     this.sums.saveIfDue(this.lastSeq, nowMs);
+    const isCounted = taken.returned !== undefined || taken.isReplayed === true;
+    const lastSeq = this.lastSeq + taken.events.length;
+    const skip = isCounted ? () => this.sums.skip(taken.events, lastSeq) : undefined;
     // Nothing in memory changes before the rows are there: storage may refuse them.
-    this.store.append(appends, this.taken.rowsGone(), taken.returned);
+    this.store.append(appends, this.taken.rowsGone(), taken.returned, skip);
     this.taken.noteRowsGone();
     if (taken.returned !== undefined) {
       this.taken.noteMoved(taken.returned.rows, taken.fingerprints);
@@ -155,8 +158,7 @@ export class ShardBuffer {
       this.taken.remember(append.firstSeq, fingerprints, (row) => this.isBuffered(row));
       at += append.eventCount;
     }
-    if (taken.returned !== undefined || taken.isReplayed === true) this.sums.skip(taken.events, this.lastSeq);
-    else this.sums.note(taken.events, appends);
+    if (!isCounted) this.sums.note(taken.events, appends);
     this.sealFull();
   }
 

@@ -197,8 +197,12 @@ export class ShardStore {
     this.sql.exec(PUT_RECORD, LAYOUT_VERSION, JSON.stringify(record));
   }
 
-  /** One transaction: new appends in, and out what nobody needs any more. */
-  append(appends: readonly NewAppend[], gone: RowsGone, returned?: ReturnedLetters): void {
+  /**
+   * One transaction: new appends in, and out what nobody needs any more.
+   *
+   * @param last what else belongs to it, after everything else
+   */
+  append(appends: readonly NewAppend[], gone: RowsGone, returned?: ReturnedLetters, last?: () => void): void {
     this.sql.transaction(() => {
       for (const { firstSeq, fingerprints } of returned?.rows ?? []) {
         this.sql.exec(SET_FINGERPRINTS, fingerprints, firstSeq);
@@ -222,6 +226,7 @@ export class ShardStore {
       if (gone.forgottenBelow !== undefined) {
         this.sql.exec(DROP_FORGOTTEN, appends[0]?.firstSeq ?? 0, gone.forgottenBelow);
       }
+      last?.();
     });
   }
 
