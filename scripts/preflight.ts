@@ -10,7 +10,8 @@ import { wranglerIn } from "./preflight/wrangler-calls.ts";
 
 const HELP = `Looks whether everything is there that a deployment needs. Changes nothing.
 
-  npm run preflight                               the local service, with the secrets of .dev.vars
+  npm run preflight                               the local service, with the secrets of .dev.vars (and of
+                                                  the shell, with CLOUDFLARE_INCLUDE_PROCESS_ENV=true)
   npm run preflight -- --env production           what npm run deploy -- --env production would deploy
   npm run preflight -- --env production --offline asks neither Cloudflare nor a catalog
   npm run --silent preflight -- --env staging --json

@@ -37,7 +37,7 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   const { root, environment } = options;
   const target = readTarget(root, environment);
   const local = readTarget(root, LOCAL);
-  const { secrets, buckets } = options.isDeployed ? lookAtAccount(target, options) : lookHere(root);
+  const { secrets, buckets } = options.isDeployed ? lookAtAccount(target, options) : lookHere(options);
   const findings: Finding[] = [
     ...checkConfiguration(target, secrets, readSecretNames(root)),
     checkAdminTokens(secrets),
@@ -61,11 +61,18 @@ interface Surroundings {
   readonly buckets: Looked<readonly string[]> | undefined;
 }
 
-function lookHere(root: string): Surroundings {
+function lookHere({ root, shell }: PreflightOptions): Surroundings {
   const path = join(root, ".dev.vars");
   const values: Record<string, string> = {};
+  const add = (name: string, value: string | undefined) => {
+    if (value !== undefined) values[name] = value;
+  };
+  // As `wrangler dev` has it: the file counts where both say something.
+  if (shell["CLOUDFLARE_INCLUDE_PROCESS_ENV"] === "true") {
+    for (const name of readSecretNames(root)) add(name, shell[name]);
+  }
   const parsed = existsSync(path) ? parseEnv(readFileSync(path, "utf8")) : {};
-  for (const [name, value] of Object.entries(parsed)) if (value !== undefined) values[name] = value;
+  for (const [name, value] of Object.entries(parsed)) add(name, value);
   return { secrets: { kind: "values", values }, buckets: undefined };
 }
 

@@ -59,10 +59,7 @@ test("Buffer fills, Flushes fail: a burst meets a bucket that fails; producers a
   expect(told.stdout).toMatch(/BufferFill[^]*|FlushFailing/);
   const status = await drill.type("Flushes fail", "scripts/spillway status");
   expect(status.stdout).toContain("put:");
-  const logs = await drill.type(
-    "Flushes fail",
-    "npx wrangler tail --format json | npm run --silent logs -- flush-failures",
-  );
+  const logs = await drill.type("Flushes fail", "$LOGS | npm run --silent logs -- flush-failures");
   expect(logs.stdout).toContain("put:");
   const saved = await drill.type("Buffer fills", "scripts/spillway export --shard 0 --out shard-0.ndjson");
   expect(saved).toMatchObject({ code: 0 });

@@ -43,10 +43,7 @@ test("Resumes fail: the secret was changed without keeping the old one, and no s
   await drill.redeploy({ SSE_RESUME_SECRET: NEW_SECRET });
   for (const { token } of readers) expect((await resume(token, "1-10")).response.status).toBe(401);
   expect(await drill.untilFiring("ResumeSuccess")).toMatchObject({ severity: "critical" });
-  const logs = await drill.type(
-    "Resumes fail",
-    "npx wrangler tail --format json | npm run --silent logs -- resume-failures",
-  );
+  const logs = await drill.type("Resumes fail", "$LOGS | npm run --silent logs -- resume-failures");
   expect(logs.stdout).toContain("unknown_key");
 
   // What the block marked production sets there, a deployment does here.
@@ -66,7 +63,7 @@ test("Readers see gaps: a route without fold, and no more of them with one", asy
   const first = await chat();
   await first.until(() => first.outcome === "closed", "the end");
   await drill.untilFiring("TrimRate");
-  const logs = await drill.type("Readers see gaps", "npx wrangler tail --format json | npm run --silent logs -- trims");
+  const logs = await drill.type("Readers see gaps", "$LOGS | npm run --silent logs -- trims");
   expect(logs.stdout).toContain("max_events");
   const late = await resume(first.token, "0-0");
   await late.until(() => late.outcome === "closed", "the end");

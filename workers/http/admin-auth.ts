@@ -12,6 +12,7 @@ import { AdminDoor, type AdminIdentity, type DoorServices } from "./admin-identi
 import type { HonoEnv } from "./hono-env.ts";
 import type { Handler } from "./mount.ts";
 import { problemResponse } from "./problem.ts";
+import { queryFault } from "./query-names.ts";
 
 /** What a script of our page adds, and a form of another site cannot. */
 const ACTION_HEADER = "X-Spillway-Action";
@@ -23,6 +24,8 @@ export interface AdminAction {
   readonly isLook?: boolean;
   /** What it acts on, where it is not the service as a whole: a shard, a request id. Never a secret. */
   readonly target?: (context: Context<HonoEnv>) => string | undefined;
+  /** Names its query may have; others are refused. */
+  readonly query?: readonly string[];
   /** Name by token, of tokens that open this action and no other. */
   readonly extraTokens?: ReadonlyMap<string, string>;
   /** Whether nothing but a token opens it: no session, no Access. */
@@ -62,7 +65,10 @@ export function createAdminGuard(services: GuardServices, door = new AdminDoor(s
       let target: string | undefined;
       try {
         target = action.target?.(context);
-        const response = await handler(context, actor, identity);
+        const fault = queryFault(new URL(context.req.url).searchParams, action.query ?? []);
+        const requestId = context.get("requestId");
+        const response =
+          fault === undefined ? await handler(context, actor, identity) : problemResponse(fault, requestId);
         result = String(response.status);
         return response;
       } finally {

@@ -43,7 +43,7 @@ const LIST: Command = {
   examples: ["scripts/spillway streams list --state stuck", "scripts/spillway streams list --state hot --limit 10"],
   async run({ api, values, terminal }) {
     const state = values.choice("state", STATES) ?? "recent";
-    const limit = values.wholeNumber("limit", 1, 1000);
+    const limit = values.wholeNumber("limit", 1, 100);
     const found = await (await api()).json<StreamList>("streams", { query: { state, limit } });
     terminal.result(found, () => (found.streams.length === 0 ? `No ${state} streams.` : summaryTable(found.streams)));
     return EXIT.ok;

@@ -23,7 +23,7 @@ export function mountBufferAdmin(
   guard: AdminGuard,
 ): void {
   // Not a mere look: payloads leave the service.
-  const exportBuffer = guard({ name: "buffer/export", target: shardTarget }, async (context) => {
+  const exportBuffer = guard({ name: "buffer/export", query: ["shard"], target: shardTarget }, async (context) => {
     const text = await lakeAdmin.export(context.req.query("shard"), clock());
     if (!text.ok) return problemResponse(text.error, context.get("requestId"));
     return new Response(text.value, {
@@ -36,7 +36,7 @@ export function mountBufferAdmin(
     const report = await lakeAdmin.replay(body.body);
     return report.ok ? json(200, report.value) : problemResponse(report.error, context.get("requestId"));
   });
-  const resetBuffer = guard({ name: "buffer/reset", target: shardTarget }, async (context) => {
+  const resetBuffer = guard({ name: "buffer/reset", query: ["shard"], target: shardTarget }, async (context) => {
     const given = context.req.query("shard");
     if (given === undefined) {
       return problemResponse(invalid("shard", "one shard at a time: say which"), context.get("requestId"));

@@ -29,7 +29,7 @@ export function mountDeadLetterAdmin(
   { lakeAdmin }: Pick<Services, "lakeAdmin">,
   guard: AdminGuard,
 ): void {
-  const list = guard({ name: "dead-letters", isLook: true }, async (context) => {
+  const list = guard({ name: "dead-letters", isLook: true, query: ["shard", "limit", "after"] }, async (context) => {
     const query = readListQuery(context);
     if (!query.ok) return problemResponse(query.error, context.get("requestId"));
     const { limit, after } = query.value;

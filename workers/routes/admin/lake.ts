@@ -19,7 +19,7 @@ export function mountLakeAdmin(
 ): void {
   // 207 where a shard or the commit has failed: the body names it.
   const flush = guard(
-    { name: "flush", target: (context) => targetOf(context) ?? shardTarget(context) },
+    { name: "flush", query: ["shard", "request_id"], target: (context) => targetOf(context) ?? shardTarget(context) },
     async (context) => {
       const requestId = context.req.query("request_id");
       if (requestId !== undefined) return flushStream(context, streamAdmin, requestId);
@@ -41,7 +41,7 @@ export function mountLakeAdmin(
     }),
   });
   mount(app, "/admin/expire-snapshots", {
-    POST: guard({ name: "expire-snapshots" }, async (context) => {
+    POST: guard({ name: "expire-snapshots", query: ["keep"] }, async (context) => {
       const keep = readKeep(context.req.query("keep"));
       if (keep === "invalid") {
         const error = { code: "invalid_request", field: "keep", detail: "a whole number from 1 to 1000" } as const;

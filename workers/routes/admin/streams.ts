@@ -19,7 +19,7 @@ const LIMIT_DEFAULT = 50;
 
 export function mountStreamAdmin(app: Hono<HonoEnv>, admin: StreamAdmin, guard: AdminGuard): void {
   mount(app, "/admin/streams", {
-    GET: guard({ name: "streams", isLook: true }, async (context) => {
+    GET: guard({ name: "streams", isLook: true, query: ["state", "limit"] }, async (context) => {
       const query = readListQuery(context);
       if (!query.ok) return problemResponse(query.error, context.get("requestId"));
       return json(200, await admin.list(query.value.state, query.value.limit));
