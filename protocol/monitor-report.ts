@@ -84,6 +84,8 @@ export interface MonitorPoint {
   readonly resume_failures: number;
   readonly source_events: number;
   readonly trimmed_events: number;
+  /** Given up before any reader was handed them, or told to a reader as missing: what the trim rate is of. */
+  readonly lost_events: number;
   readonly folded_events: number;
   readonly gaps: number;
   readonly events_taken: number;

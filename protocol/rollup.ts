@@ -22,6 +22,8 @@ export const COUNTERS = {
   /** Events of sources, as far as telemetry of their streams has told: late for quiet streams, never too many. */
   source_events: [],
   trimmed_events: ["reason", "priority"],
+  /** Of those: no reader had been handed them. */
+  unread_trimmed_events: [],
   folded_events: [],
   trimmed_payloads: [],
   compressed_segments: [],

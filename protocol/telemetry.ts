@@ -36,6 +36,8 @@ export type StreamTelemetry =
       readonly priority: PriorityName;
       readonly reason: "max_events" | "max_bytes" | "storage_lost" | "sampled";
       readonly events: number;
+      /** Those of them that no reader had been handed. */
+      readonly unread_events: number;
       readonly bytes: number;
       readonly message: "buffer_trimmed";
     }

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 
+import { printableJson } from "./cli/printable.ts";
 import { isOverload, ObjectSplitter, recordsOf } from "./logs/log-records.ts";
 import { findRecipe, jqCommand, pick, RECIPES, type Recipe } from "./logs/recipes.ts";
 
@@ -62,7 +63,7 @@ async function follow(recipe: Recipe, argument: string | undefined): Promise<voi
         const picked = pick(recipe, record, argument);
         if (picked === undefined) continue;
         found++;
-        process.stdout.write(`${JSON.stringify(picked)}\n`);
+        process.stdout.write(`${printableJson(picked)}\n`);
       }
     }
   }

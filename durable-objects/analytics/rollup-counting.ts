@@ -30,7 +30,10 @@ const RULES: Readonly<Record<string, readonly (CounterRule | HistogramRule)[]>> 
   SseResumeSuccess: [{ counter: "resume_successes" }],
   SseResumeFailed: [{ counter: "resume_failures" }],
   SseResumeLiveStart: [{ histogram: "resume_latency_ms", of: "catch_up_ms" }],
-  SseBufferTrimmed: [{ counter: "trimmed_events", by: "events" }],
+  SseBufferTrimmed: [
+    { counter: "trimmed_events", by: "events" },
+    { counter: "unread_trimmed_events", by: "unread_events" },
+  ],
   SseBufferFolded: [{ counter: "folded_events", by: "folded" }],
   SsePayloadTrimmed: [{ counter: "trimmed_payloads", by: "events" }],
   SseBufferCompressed: [{ counter: "compressed_segments", by: "segments" }],

@@ -137,7 +137,10 @@ export class Committer {
       }
       table ??= await this.deps.catalog.loadOrCreate();
     } catch (error) {
-      return { ok: false, reason: this.noteFailure(error), staged_files: store.countStagedFiles() };
+      const stagedFiles = store.countStagedFiles();
+      const hasWork = stagedFiles > 0 || store.pendingCommit() !== undefined;
+      // Where there was nothing to commit no commit comes that it would be over with: only whoever asked is told.
+      return { ok: false, reason: hasWork ? this.noteFailure(error) : reasonOf(error), staged_files: stagedFiles };
     }
     const snapshot = currentSnapshot(table.metadata);
     return {
@@ -271,7 +274,7 @@ export class Committer {
 
   private noteFailure(error: unknown): string {
     const { clock, random, store, telemetry } = this.deps;
-    const reason = brief(error instanceof Error ? error.message : String(error));
+    const reason = reasonOf(error);
     const waitMs = error instanceof CatalogError ? (error.retryAfterMs ?? 0) : 0;
     this.record.attempts++;
     this.record.lastError = reason;
@@ -325,6 +328,10 @@ function planSchema({ metadata }: LoadedTable, columns: readonly TableColumn[]):
 /** 53 random bits: readers that parse JSON numbers as doubles see these ids exactly. */
 function randomSnapshotId(random: () => number): number {
   return 1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1));
+}
+
+function reasonOf(error: unknown): string {
+  return brief(error instanceof Error ? error.message : String(error));
 }
 
 function brief(reason: string): string {

@@ -99,7 +99,7 @@ function trimAlert({ window }: Sample, { trimRate: limits, rateForMs }: AlertSet
     value: rate,
     levels: above(value, limits.levels),
     forMs: rateForMs,
-    message: rate === null ? "No source sent an event." : `${percent(rate)} of ${events} events were dropped.`,
+    message: rate === null ? "No source sent an event." : `${percent(rate)} of ${events} events were lost to readers.`,
   };
 }
 

@@ -12,6 +12,7 @@ import {
   gaugesOf,
   resumeSuccess,
   statusEntry,
+  lostEvents,
   trimShare,
   type Sample,
 } from "./sample.ts";
@@ -91,6 +92,7 @@ function toPoint({ atMs, counts, eventsTaken, resumeLatency, gauges }: Minute): 
     resume_failures: counts.resume_failures ?? 0,
     source_events: counts.source_events ?? 0,
     trimmed_events: counts.trimmed_events ?? 0,
+    lost_events: lostEvents(counts),
     folded_events: counts.folded_events ?? 0,
     gaps: counts.gaps ?? 0,
     events_taken: eventsTaken,

@@ -78,11 +78,19 @@ export function resumeSuccess(window: Window): { readonly rate: number | null; r
   return { rate: resumes === 0 ? null : successes / resumes, resumes };
 }
 
-/** Source events that were dropped; a share of those that came, which are heard of later than what was dropped of them. */
-export function trimShare(window: Window): { readonly rate: number | null; readonly events: number } {
-  const trimmed = countIn(window, "trimmed_events");
-  const events = Math.max(countIn(window, "source_events"), trimmed);
-  return { rate: events === 0 ? null : trimmed / events, events };
+/**
+ * Events that were lost to readers: that gave way before any was handed them, or that one was told are missing.
+ * One may be both: the larger number is taken. What a buffer gives up that its readers have had is not lost.
+ */
+export function lostEvents(counts: Window["counts"]): number {
+  return Math.max(counts.unread_trimmed_events ?? 0, counts.missing_events ?? 0);
+}
+
+/** A share of the source events that came, which are heard of later than what was lost of them. */
+export function trimShare({ counts }: Window): { readonly rate: number | null; readonly events: number } {
+  const lost = lostEvents(counts);
+  const events = Math.max(counts.source_events ?? 0, lost);
+  return { rate: events === 0 ? null : lost / events, events };
 }
 
 function sumOf(items: readonly ShardAnswer[], value: (item: ShardAnswer) => number): number {

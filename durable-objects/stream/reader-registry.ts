@@ -35,6 +35,7 @@ export class ReaderRegistry {
   /** When everybody who was evicted is asked to be back. */
   private evictedBackAtMs = -Infinity;
   private farewells = 0;
+  private handedSeq = 0;
 
   private readonly settings: ReaderSettings;
 
@@ -58,7 +59,14 @@ export class ReaderRegistry {
     this.readers.add(reader);
   }
 
+  /** The last event that any reader has been handed in this life of the object, those that have left included. */
+  handedThroughSeq(): number {
+    for (const { nextSeq } of this.readers) this.handedSeq = Math.max(this.handedSeq, nextSeq - 1);
+    return this.handedSeq;
+  }
+
   remove(reader: Reader): boolean {
+    this.handedSeq = Math.max(this.handedSeq, reader.nextSeq - 1);
     return this.readers.delete(reader);
   }
 

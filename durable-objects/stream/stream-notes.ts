@@ -9,9 +9,19 @@ import type { ReliefChange } from "./relief-change.ts";
 import type { StreamBuffer, Trim } from "./stream-buffer.ts";
 import type { StreamRecord } from "./stream-store.ts";
 
-export function trimTelemetry({ seq, priority, reason, events, bytes }: Trim): GatheredTelemetry {
-  const message = "buffer_trimmed";
-  return { event: "SseBufferTrimmed", seq, priority: PRIORITIES[priority], reason, events, bytes, message };
+/** @param handedThroughSeq the last event that any reader has been handed */
+export function trimTelemetry(trim: Trim, handedThroughSeq: number): GatheredTelemetry {
+  const { seq, priority, reason, events, bytes } = trim;
+  return {
+    event: "SseBufferTrimmed",
+    seq,
+    priority: PRIORITIES[priority],
+    reason,
+    events,
+    unread_events: Math.max(0, Math.min(events, seq - handedThroughSeq)),
+    bytes,
+    message: "buffer_trimmed",
+  };
 }
 
 export function reliefTelemetry({

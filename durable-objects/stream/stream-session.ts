@@ -27,7 +27,7 @@ import type { ReaderPort } from "./reader.ts";
 import type { ReliefChange } from "./relief-change.ts";
 import type { SegmentFacts } from "./segment-index.ts";
 import { isFinished, nextState, type StreamMove } from "./state-machine.ts";
-import { StreamBuffer } from "./stream-buffer.ts";
+import { StreamBuffer, type Trim } from "./stream-buffer.ts";
 import { reliefTelemetry, statusOf, subjectOf, trimTelemetry } from "./stream-notes.ts";
 import { TelemetryGathering } from "./telemetry-gathering.ts";
 import {
@@ -70,7 +70,7 @@ export class StreamSession {
         store: deps.store,
         record,
         classify: createClassifier(record.priorityRules),
-        onTrim: (trim) => this.gathering.add(trimTelemetry(trim), deps.clock()),
+        onTrim: (trim) => this.noteTrim(trim),
         onRelief: (change) => this.noteRelief(change),
         onDegraded: (isDegraded) => this.noteDegraded(isDegraded),
       },
@@ -323,6 +323,13 @@ export class StreamSession {
     // Also where nothing waits to be written: the next try is what finds storage back.
     this.buffer.oldestUnstoredAtMs ??= nowMs;
     this.delivery.notifyDegraded(nowMs);
+  }
+
+  private noteTrim(trim: Trim): void {
+    const { readers } = this.delivery;
+    // What is not kept goes to whoever is there all the same.
+    const handedThroughSeq = trim.reason === "sampled" && readers.size > 0 ? trim.seq : readers.handedThroughSeq();
+    this.gathering.add(trimTelemetry(trim, handedThroughSeq), this.deps.clock());
   }
 
   private noteRelief(change: ReliefChange): void {

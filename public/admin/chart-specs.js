@@ -63,8 +63,8 @@ export const CHARTS = [
   },
   {
     title: "Trim rate",
-    about: "of the sources’ events; marks: 0.3, 0.5, 1 %",
-    series: [{ label: "Trimmed", of: (point) => share(point.trimmed_events, point.source_events) ?? 0 }],
+    about: "of the sources’ events, lost to readers; marks: 0.3, 0.5, 1 %",
+    series: [{ label: "Lost", of: (point) => share(point.lost_events, point.source_events) ?? 0 }],
     show: percent,
     marks: [0.003, 0.005, 0.01],
     scale: (_, max) => [0, Math.max(0.012, max * 1.1)],

@@ -1,6 +1,8 @@
 /**
  * Telemetry out of a log: `wrangler tail --format json`, or lines as the service prints them. No I/O.
  */
+import { printableField } from "./printable.ts";
+import { fields } from "./units.ts";
 
 /** A document that grows beyond this is no tail's. */
 const DOCUMENT_MAX_CHARS = 4 * 1024 * 1024;
@@ -99,11 +101,9 @@ function isAmong(wanted: readonly string[], value: unknown): boolean {
   return wanted.length === 0 || (typeof value === "string" && wanted.includes(value));
 }
 
-export function recordText({ event, time, ...fields }: TelemetryRecord): string {
-  const rest = Object.entries(fields)
-    .filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return [typeof time === "string" ? time : "-", event, ...rest].join("  ");
+/** On one line; a field or another record cannot be made up by what stands in one. */
+export function recordText({ event, time, ...members }: TelemetryRecord): string {
+  return [typeof time === "string" ? printableField(time) : "-", printableField(event), ...fields(members)].join("  ");
 }
 
 function isTelemetry(value: unknown): value is TelemetryRecord {

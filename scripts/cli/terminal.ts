@@ -5,6 +5,7 @@ import { createInterface } from "node:readline/promises";
 import type { Writable } from "node:stream";
 
 import { CommandFailure, EXIT, failure } from "./exit-codes.ts";
+import { escapeJson, printable, printableJson } from "./printable.ts";
 
 export interface TerminalOptions {
   readonly stdout: Writable & { readonly isTTY?: boolean };
@@ -47,17 +48,18 @@ export class Terminal {
   }
 
   json(value: unknown): void {
-    this.write(this.options.stdout, `${JSON.stringify(value)}\n`);
+    this.write(this.options.stdout, `${printableJson(value)}\n`);
   }
 
   line(text: string): void {
     this.write(this.options.stdout, `${printable(text)}\n`);
   }
 
-  /** Bytes of a file, for a pipe. Resolves when more may come. */
-  async raw(chunk: Uint8Array): Promise<void> {
+  /** A line of JSON, byte for byte but on a terminal. Resolves when more may come. */
+  async jsonLine(line: Uint8Array): Promise<void> {
     const { stdout } = this.options;
-    if (!stdout.write(chunk)) await new Promise<void>((done) => stdout.once("drain", () => done()));
+    const shown = stdout.isTTY === true ? escapeJson(Buffer.from(line).toString("utf8")) : line;
+    if (!stdout.write(shown)) await new Promise<void>((done) => stdout.once("drain", () => done()));
   }
 
   note(text: string): void {
@@ -108,15 +110,4 @@ export class Terminal {
     for (const secret of this.secrets) shown = shown.replaceAll(secret, HIDDEN);
     stream.write(shown);
   }
-}
-
-/**
- * What others have sent in, such as names of events, must not steer a terminal: control characters
- * but newline, tab and our own emphasis are shown as escapes.
- */
-export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replace(/\u001B(?!\[(?:1|22)m)|[\u0000-\u0008\u000B-\u001A\u001C-\u001F\u007F-\u009F]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
 }

@@ -1,6 +1,7 @@
 /**
  * Numbers as people read them, and tables of them. No I/O.
  */
+import { printableField, printableJson, printableValue } from "./printable.ts";
 
 const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 const NONE = "–";
@@ -47,9 +48,9 @@ export interface Column<Row> {
   readonly isNumber?: boolean;
 }
 
-/** Columns as wide as what they hold; the last one of text is not padded. */
+/** Columns as wide as what they hold; the last one of text is not padded. No value leaves its cell. */
 export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
-  const cells = rows.map((row) => columns.map(({ cell }) => cell(row)));
+  const cells = rows.map((row) => columns.map(({ cell }) => printableValue(cell(row))));
   const all = [columns.map(({ title }) => title), ...cells];
   const widths = columns.map((_, at) => Math.max(...all.map((line) => line[at]?.length ?? 0)));
   return all
@@ -64,8 +65,20 @@ export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]
     .join("\n");
 }
 
-/** Names and values below each other. */
+/** Names and values below each other, each on one line. */
 export function list(entries: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...entries.map(([name]) => name.length));
-  return entries.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+  const shown = entries.map(([name, value]) => [printableValue(name), printableValue(value)] as const);
+  const width = Math.max(...shown.map(([name]) => name.length));
+  return shown.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+}
+
+/** `name=value` of each that is something; what stands in one cannot pass for another. */
+export function fields(members: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(members)
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `${printableField(name)}=${fieldValue(value)}`);
+}
+
+function fieldValue(value: unknown): string {
+  return typeof value === "string" ? printableField(value) : printableJson(value);
 }

@@ -10,6 +10,7 @@ import type { Command, CommandContext } from "../cli/command.ts";
 import { CommandFailure, EXIT, failure, usageFailure, type ExitCode } from "../cli/exit-codes.ts";
 import { duration } from "../cli/units.ts";
 import { DevVarsStore } from "./dev-vars-store.ts";
+import { checkKeeping, fileToKeep, keepSecret } from "./kept-secret.ts";
 import { probe } from "./probe.ts";
 import {
   confirmPresent,
@@ -22,15 +23,7 @@ import {
 } from "./rotation.ts";
 import type { SecretStore, StoredSecrets } from "./secret-store.ts";
 import { openSignerCheck } from "./signer-check.ts";
-import {
-  lock,
-  readState,
-  removeState,
-  STATE_FILE,
-  writePrivately,
-  writeState,
-  type RotationState,
-} from "./state-file.ts";
+import { lock, readState, removeState, STATE_FILE, writeState, type RotationState } from "./state-file.ts";
 import { folderOf, LOCAL, originOf, readSurroundings } from "./surroundings.ts";
 import { planText, statusOf, statusText, stepTitle, type Fingerprints } from "./texts.ts";
 import { WranglerStore } from "./wrangler-store.ts";
@@ -70,6 +63,7 @@ export const ROTATE: Command = {
       value: "FILE",
       help: "keeps the new secret there, for the next rotation; needed where deployed",
     },
+    force: { type: "boolean", help: "replace the file of --save-secret, unless the present secret is in it" },
     "replace-previous": {
       type: "boolean",
       help: "drop the SSE_RESUME_SECRET_PREVIOUS that is set: its tokens are over",
@@ -122,13 +116,16 @@ async function rotate(context: CommandContext): Promise<ExitCode> {
 async function stateFor(mode: Mode, path: string, context: CommandContext): Promise<RotationState> {
   const state = readState(path);
   for (const secret of [state?.secrets.oldSecret, state?.secrets.newSecret]) context.terminal.hide(secret ?? "");
-  if (state === undefined || mode === "immediate") {
+  // One that is unfinished goes on with its own new secret: it may sign already.
+  const isBegun = state !== undefined && (mode !== "immediate" || state.step === "replace");
+  if (!isBegun) {
     if (mode === "rollback") throw failure("No rotation is under way: there is nothing to go back from.");
-    return begin(mode, state, context);
+    return begin(mode, { underWay: state, path }, context);
   }
   const asked = context.values.text("env");
   if (asked !== undefined && asked !== state.target)
     throw failure(`A rotation of ${state.target} is under way; finish it first.`);
+  if (mode === "immediate") return state;
   if (mode === "gradual") {
     if (state.direction === "back") throw failure("A rollback is under way: go on with --rollback.");
     return state;
@@ -139,7 +136,13 @@ async function stateFor(mode: Mode, path: string, context: CommandContext): Prom
   return back;
 }
 
-async function begin(mode: Mode, underWay: RotationState | undefined, context: CommandContext): Promise<RotationState> {
+interface Before {
+  readonly underWay: RotationState | undefined;
+  /** Of the state. */
+  readonly path: string;
+}
+
+async function begin(mode: Mode, { underWay, path }: Before, context: CommandContext): Promise<RotationState> {
   const { values, terminal, host } = context;
   const { folder: _, ...surroundings } = await readSurroundings(context);
   if (underWay !== undefined && underWay.target !== surroundings.target) {
@@ -171,12 +174,13 @@ async function begin(mode: Mode, underWay: RotationState | undefined, context: C
     direction: "forward",
     step: mode === "immediate" ? "replace" : "add",
     startedAt: new Date(host.nowMs()).toISOString(),
+    keepIn: fileToKeep(context),
   };
-  if (values.flag("dry-run")) await noteWhatStops(state, context);
-  else {
+  const check = async () => {
+    checkKeeping(state, path, context);
     if (mode === "gradual") await checkPresent(state, context);
-    saveSecret(state, context);
-  }
+  };
+  await (values.flag("dry-run") ? noteWhatStops(check, context) : check());
   return state;
 }
 
@@ -198,23 +202,12 @@ async function readStore(mode: Mode, target: string, context: CommandContext): P
 }
 
 /** A plan is of use also where the rotation would not begin as things are. */
-async function noteWhatStops(state: RotationState, context: CommandContext): Promise<void> {
+async function noteWhatStops(check: () => Promise<void>, context: CommandContext): Promise<void> {
   try {
-    await checkPresent(state, context);
+    await check();
   } catch (error) {
     if (!(error instanceof CommandFailure)) throw error;
     context.terminal.note(`As things are it would not begin. ${error.message}`);
-  }
-}
-
-/** Cloudflare gives it to nobody: without a copy the next rotation could not name the old one. */
-function saveSecret({ target, secrets }: RotationState, { values }: CommandContext): void {
-  const file = values.text("save-secret");
-  if (file !== undefined) writePrivately(resolve(file), `${secrets.newSecret}\n`);
-  else if (target !== LOCAL) {
-    throw usageFailure(
-      "Cloudflare gives no secret back: say with --save-secret where the new one is kept for next time.",
-    );
   }
 }
 
@@ -245,9 +238,10 @@ async function plan(state: RotationState, { terminal }: CommandContext): Promise
   return EXIT.ok;
 }
 
-async function perform(state: RotationState, path: string, context: CommandContext): Promise<ExitCode> {
+async function perform(begun: RotationState, path: string, context: CommandContext): Promise<ExitCode> {
   const { terminal } = context;
-  if (state.step === "replace") await askAboutTokens(context);
+  if (begun.step === "replace") await askAboutTokens(context);
+  const state = keepSecret(begun, path, context);
   const ports: RotationPorts = {
     ...(await portsOf(state, context, (text) => terminal.note(text))),
     store: storeOf(state.target, context),

@@ -25,6 +25,8 @@ export interface RotationState {
   /** The step before it; none at the beginning. */
   readonly previousStep?: Step | undefined;
   readonly startedAt: string;
+  /** The file in which the new secret is still to be kept (kept-secret.ts); none once it is there. */
+  readonly keepIn?: string | undefined;
   /** When the present step was confirmed; none while it is not. */
   readonly confirmedAt?: string | undefined;
 }

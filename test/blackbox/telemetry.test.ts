@@ -69,6 +69,7 @@ test("what was evicted, and who came too late for it", async () => {
   const trims = service.telemetry("SseBufferTrimmed").filter((line) => line["request_id"] === reading.requestId);
   expect(trims.map(({ events }) => Number(events)).reduce((sum, events) => sum + events, 0)).toBe(144);
   expect(trims[0]).toMatchObject({ reason: "max_events", priority: "normal" });
+  expect(trims.map(({ unread_events: unread }) => unread)).toEqual(trims.map(() => 0));
 });
 
 test("every resume that is refused, with its code, and its stream where the token tells it", async () => {

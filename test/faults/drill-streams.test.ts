@@ -62,12 +62,12 @@ test("Readers see gaps: a route without fold, and no more of them with one", asy
   upstream.handle(sendChunks([numberedEvents(1, 200)]));
   const first = await chat();
   await first.until(() => first.outcome === "closed", "the end");
-  await drill.untilFiring("TrimRate");
-  const logs = await drill.type("Readers see gaps", "$LOGS | npm run --silent logs -- trims");
-  expect(logs.stdout).toContain("max_events");
   const late = await resume(first.token, "0-0");
   await late.until(() => late.outcome === "closed", "the end");
   expect(late.control("gap").length).toBeGreaterThan(0);
+  await drill.untilFiring("TrimRate");
+  const logs = await drill.type("Readers see gaps", "$LOGS | npm run --silent logs -- trims");
+  expect(logs.stdout).toContain("max_events");
 
   const ROUTES = [{ name: "chat", upstream: `${upstream.origin}/chat`, allowGet: true, fold: "text" }];
   await drill.redeploy({ ...small, ROUTES });

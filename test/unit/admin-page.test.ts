@@ -245,6 +245,7 @@ function point(atMs: number, values: Partial<MonitorPoint>): MonitorPoint {
     resume_failures: 0,
     source_events: 0,
     trimmed_events: 0,
+    lost_events: 0,
     folded_events: 0,
     gaps: 0,
     events_taken: 0,

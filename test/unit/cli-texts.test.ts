@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import { ChunkGathering, ExportCheck, linesOf } from "../../scripts/cli/export-lines.ts";
 import { OverviewChanges } from "../../scripts/cli/overview-changes.ts";
 import { fits, JsonObjects, recordsOf, recordText } from "../../scripts/cli/tail-events.ts";
-import { printable } from "../../scripts/cli/terminal.ts";
+import { printable } from "../../scripts/cli/printable.ts";
 import { bytes, count, duration, share, table } from "../../scripts/cli/units.ts";
 import { exportText } from "../fixtures/export-text.ts";
 

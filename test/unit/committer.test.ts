@@ -281,6 +281,25 @@ describe("X3 a commit that fails", () => {
     expect(table.committer.record).toMatchObject({ attempts: 0, lastError: undefined, nextAttemptAtMs: undefined });
   });
 
+  it("leaves no error behind that no commit would end, where there was nothing to commit", async () => {
+    let isDown = true;
+    const wrapCatalog = (catalog: Catalog): Catalog => ({
+      isEmbedded: catalog.isEmbedded,
+      load: () => catalog.load(),
+      loadOrCreate: () => (isDown ? Promise.reject(new Error("the catalog is down")) : catalog.loadOrCreate()),
+      commit: (...call) => catalog.commit(...call),
+    });
+    const table = makeTable({ wrapCatalog });
+    expect(await table.committer.commit()).toEqual({ ok: false, reason: "the catalog is down", staged_files: 0 });
+    expect(table.committer.record).toMatchObject({ attempts: 0, lastError: undefined });
+    await table.stageRows(1, eventsOf(1));
+    expect(await table.committer.commit()).toMatchObject({ ok: false, staged_files: 1 });
+    expect(table.committer.record).toMatchObject({ attempts: 1, lastError: "the catalog is down" });
+    isDown = false;
+    expect(await table.committer.commit()).toMatchObject({ ok: true });
+    expect(table.committer.record).toMatchObject({ attempts: 0, lastError: undefined });
+  });
+
   it("never throws, also where storage refuses to keep the failure itself", async () => {
     const table = makeTable();
     await table.stageRows(1, eventsOf(1));

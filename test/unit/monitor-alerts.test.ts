@@ -158,7 +158,10 @@ test("ResumeSuccess: below 98 % a warning, below 95 % critical, and nothing is s
 });
 
 function trimmed(events: number, dropped: number): string[] {
-  return levelsOf("TrimRate", sampleOf({ counts: { source_events: events, trimmed_events: dropped } })).over;
+  return levelsOf(
+    "TrimRate",
+    sampleOf({ counts: { source_events: events, trimmed_events: events, unread_trimmed_events: dropped } }),
+  ).over;
 }
 
 test("TrimRate: above 0.3, 0.5 and 1 % of source events, of a thousand at least", () => {

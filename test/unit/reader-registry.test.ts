@@ -298,3 +298,18 @@ test("B6 admitting as it says, there are never more readers than allowed, and ne
     { seed: 7 },
   );
 });
+
+test("what a reader was handed stays so when it leaves", () => {
+  const registry = new ReaderRegistry(SETTINGS);
+  expect(registry.handedThroughSeq()).toBe(0);
+  const { reader: first } = reader(0);
+  first.nextSeq = 11;
+  registry.add(first);
+  const { reader: second } = reader(0);
+  second.nextSeq = 5;
+  registry.add(second);
+  expect(registry.handedThroughSeq()).toBe(10);
+  first.nextSeq = 31;
+  registry.remove(first);
+  expect(registry.handedThroughSeq()).toBe(30);
+});

@@ -20,6 +20,7 @@ function trim(seq: number, about: Partial<Trim> = {}): Trim {
     seq,
     priority: "normal",
     reason: "max_events",
+    unread_events: 0,
     events: 2,
     bytes: 10,
     message,

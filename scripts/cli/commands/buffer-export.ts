@@ -68,7 +68,7 @@ interface Task {
 }
 
 async function toStdout(task: Task): Promise<number> {
-  return copy(task, (line) => task.context.terminal.raw(line));
+  return copy(task, (line) => task.context.terminal.jsonLine(line));
 }
 
 /** @returns bytes before compression */

@@ -23,7 +23,8 @@ interface LetterPage {
   readonly total: number;
 }
 
-const PAGE_MAX = 1000;
+/** As docs/admin-api.md bounds it. */
+const PAGE_MAX = 200;
 
 const ID_OPTION = {
   type: "string",
@@ -37,7 +38,7 @@ const LIST: Command = {
   summary: "events that were set aside, and why",
   options: {
     shard: SHARD_OPTION,
-    limit: { type: "string", value: "N", help: "at most so many; 50 where not given" },
+    limit: { type: "string", value: "N", help: `at most so many, up to ${PAGE_MAX}; 50 where not given` },
     after: { type: "string", value: "PLACE", help: "go on after this place: a list's last line names it" },
   },
   examples: [

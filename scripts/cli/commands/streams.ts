@@ -5,8 +5,11 @@ import type { StreamSummary } from "../../../protocol/stream-summary.ts";
 import type { StreamStatus } from "../../../protocol/stream-call.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT, usageFailure } from "../exit-codes.ts";
-import { bytes, count, duration, list, table, text } from "../units.ts";
+import { printableField, printableValue } from "../printable.ts";
+import { bytes, count, duration, fields, list, table, text } from "../units.ts";
 
+/** As docs/admin-api.md bounds it. */
+const LIMIT_MAX = 100;
 const STATES = ["recent", "hot", "stuck"] as const;
 
 interface StreamList {
@@ -37,13 +40,13 @@ const LIST: Command = {
   summary: "recent, busy or stuck streams",
   options: {
     state: { type: "string", value: "STATE", help: "recent (where not given), hot or stuck" },
-    limit: { type: "string", value: "N", help: "at most so many; 50 where not given" },
+    limit: { type: "string", value: "N", help: `at most so many, up to ${LIMIT_MAX}; 50 where not given` },
   },
   notes: "A * marks streams whose object was asked just now; the others are shown as their telemetry tells.",
   examples: ["scripts/spillway streams list --state stuck", "scripts/spillway streams list --state hot --limit 10"],
   async run({ api, values, terminal }) {
     const state = values.choice("state", STATES) ?? "recent";
-    const limit = values.wholeNumber("limit", 1, 100);
+    const limit = values.wholeNumber("limit", 1, LIMIT_MAX);
     const found = await (await api()).json<StreamList>("streams", { query: { state, limit } });
     terminal.result(found, () => (found.streams.length === 0 ? `No ${state} streams.` : summaryTable(found.streams)));
     return EXIT.ok;
@@ -97,11 +100,13 @@ function inspectionText(inspection: Inspection, bold: (title: string) => string)
     parts.push(`${bold("Readers")}\n${shown}`);
   }
   for (const [name, value] of Object.entries(others)) {
-    if (typeof value === "object" && value !== null) parts.push(`${bold(name)}\n${members(value)}`);
-    else if (value !== undefined) parts.push(`${name}  ${text(value)}`);
+    if (typeof value === "object" && value !== null) parts.push(`${bold(printableValue(name))}\n${members(value)}`);
+    else if (value !== undefined) parts.push(printableValue(`${name}  ${text(value)}`));
   }
   if (timeline.length > 0) {
-    const lines = timeline.map(({ at, event, ...fields }) => `${at}  ${event}  ${fieldsText(fields)}`.trimEnd());
+    const lines = timeline.map(({ at, event, ...rest }) =>
+      `${printableField(at)}  ${printableField(event)}  ${fields(rest).join(" ")}`.trimEnd(),
+    );
     parts.push(`${bold("Timeline")}\n${lines.join("\n")}`);
   }
   return parts.join("\n\n");
@@ -110,12 +115,6 @@ function inspectionText(inspection: Inspection, bold: (title: string) => string)
 function members(value: object): string {
   const entries = Object.entries(value).map(([name, member]) => [name, text(member)] as const);
   return entries.length === 0 ? text(null) : list(entries);
-}
-
-function fieldsText(fields: Readonly<Record<string, unknown>>): string {
-  return Object.entries(fields)
-    .map(([name, value]) => `${name}=${text(value)}`)
-    .join(" ");
 }
 
 const CANCEL: Command = {
