@@ -116,6 +116,11 @@ export class EventBuffer extends DurableObject<ShardEnv> {
     return this.shard.operations?.purge(call);
   }
 
+  /** What a reset has written to the bucket, whichever shard it was; `undefined` where there is no such object. */
+  async readExport(key: string): Promise<Uint8Array | undefined> {
+    return this.objects.get(key);
+  }
+
   override async alarm(): Promise<void> {
     return this.shard.alarm();
   }

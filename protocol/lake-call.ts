@@ -5,6 +5,14 @@
  */
 import type { LakeEvent } from "./lake-event.ts";
 
+/** Where an event was when it was exported. */
+export interface EventPlace {
+  /** Name of the shard's life. */
+  readonly life: string;
+  /** From 1. */
+  readonly seq: number;
+}
+
 export interface AppendCall {
   /** The shard's index: an object does not know the name it was found by. */
   readonly shardIndex: number;
@@ -16,6 +24,8 @@ export interface AppendCall {
   readonly isRiding: boolean;
   /** An operator sends again what had been exported: what it tells of the service was counted when it came first. */
   readonly isReplayed?: boolean;
+  /** Of each event, where its line names one: all of an event's lines must come to the same shard. */
+  readonly places?: readonly (EventPlace | undefined)[];
 }
 
 export type AppendAnswer =

@@ -47,6 +47,8 @@ export interface AlertReport {
 }
 
 export interface TestAlertReport {
+  /** Whether ALERT_WEBHOOK_URL is set; without one the log alone has it. */
+  readonly has_webhook: boolean;
   readonly delivered: boolean;
   /** What the webhook answered; `null` where there is none, or where it did not answer. */
   readonly status: number | null;

@@ -148,15 +148,25 @@ export type LakeTelemetry =
   | { readonly event: "IcebergCommitFailed"; readonly reason: string; readonly attempts: number }
   /** Events that could not be handed to a shard: `reason` says why they are not in the table. */
   | { readonly event: "TelemetryDropped"; readonly events: number; readonly reason: "queue_full" | "not_delivered" }
+  /** By somebody who was let in: what was done, or could not be looked at. */
   | {
       readonly event: "AdminAction";
       readonly action: string;
-      /** As configured; `unknown` where it was refused. */
+      /** As configured. */
       readonly actor: string;
-      /** The answer's status, or why there was none. */
+      /** The answer's status. */
       readonly result: string;
       /** A shard or a request id, where the action is on one. */
       readonly target?: string;
+    }
+  /** Nothing was done. Of a kind of its own: a flood of refusals must not hide what is done meanwhile. */
+  | {
+      readonly event: "AdminRefused";
+      readonly action: string;
+      /** `unknown`, but where another site used somebody's credential. */
+      readonly actor: string;
+      /** The problem's code. */
+      readonly result: string;
       /** Refusals before this one that were too many to tell. */
       readonly untold?: number;
     }
@@ -216,6 +226,8 @@ export type TelemetrySink = (record: TelemetryRecord) => void;
 
 /** Most records per kind and second that one isolate passes on; the rest is counted. */
 const RECORDS_PER_KIND_AND_SEC = 50;
+/** Told whatever comes: it takes a credential to cause one, and none may be hidden behind others. */
+const UNLIMITED_KIND: TelemetryRecord["event"] = "AdminAction";
 const WINDOW_MS = 1000;
 
 interface KindWindow {
@@ -225,7 +237,7 @@ interface KindWindow {
 }
 
 /**
- * One JSON line per record, at most {@link RECORDS_PER_KIND_AND_SEC} per kind and second. The first
+ * One JSON line per record, at most {@link RECORDS_PER_KIND_AND_SEC} per kind and second; of what operators do, all. The first
  * line after a flood carries `suppressed`: how many of its kind were not written. Where the next line is of
  * another kind, a `TelemetrySuppressed` before it says so.
  */
@@ -235,7 +247,7 @@ export function createLogSink(write: (line: string) => void): TelemetrySink {
   );
 }
 
-/** Passes on what is within the limit, with how many of the same kind were held back before it. */
+/** Passes on what is within the limit, and all of {@link UNLIMITED_KIND}, with how many of the same kind were held back before it. */
 export function limitPerKind(pass: (record: TelemetryRecord, suppressed: number) => void): TelemetrySink {
   const windows = new Map<string, KindWindow>();
   return (record) => {
@@ -251,7 +263,7 @@ export function limitPerKind(pass: (record: TelemetryRecord, suppressed: number)
       window.startMs = nowMs;
       window.passed = 0;
     }
-    if (window.passed >= RECORDS_PER_KIND_AND_SEC) {
+    if (window.passed >= RECORDS_PER_KIND_AND_SEC && record.event !== UNLIMITED_KIND) {
       window.suppressed++;
       return;
     }

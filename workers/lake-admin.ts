@@ -63,6 +63,13 @@ export interface PurgeReport {
   readonly written_to: readonly string[];
 }
 
+type BodyReading =
+  | { readonly ok: true; readonly body: Uint8Array }
+  | { readonly ok: false; readonly error: SpillwayError };
+
+/** A shard's life, and a part of what one of its resets wrote. */
+const EXPORT_KEY = /^exports\/(\d{1,4})-[0-9a-f]{8}\/[\w.:-]{1,100}\.ndjson$/;
+
 export class LakeAdmin {
   private readonly shards: Shards;
   private readonly settings: LakeSettings;
@@ -101,6 +108,17 @@ export class LakeAdmin {
       shardCount: this.settings.shards,
       appendToShard: (call) => this.lake.appendToShard(call),
     });
+  }
+
+  /** What a reset has written to the bucket. */
+  async readExport(key: string): Promise<BodyReading> {
+    const index = EXPORT_KEY.exec(key)?.[1];
+    if (index === undefined) {
+      return { ok: false, error: { code: "invalid_request", field: "export", detail: "a key that a reset has named" } };
+    }
+    const asked = await this.ask<Uint8Array | undefined>(Number(index), async (shard) => shard.readExport(key));
+    if (!asked.ok) return asked;
+    return asked.value === undefined ? { ok: false, error: { code: "not_found" } } : { ok: true, body: asked.value };
   }
 
   async reset(index: number, confirm: string | undefined): Promise<Result<ResetReport>> {

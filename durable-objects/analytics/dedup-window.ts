@@ -19,6 +19,9 @@ interface Entry {
   readonly packed: Float64Array;
 }
 
+/** No event's. */
+const MOVED: Fingerprint = { high: -1, low: -1 };
+
 export class DedupWindow {
   private readonly lowByHigh = new Map<number, number>();
   private readonly entries: Entry[] = [];
@@ -43,6 +46,21 @@ export class DedupWindow {
 
   has({ high, low }: Fingerprint): boolean {
     return this.lowByHigh.get(high) === low;
+  }
+
+  /** Where events that the window {@link has} lie, by the high half. */
+  seqsOf(fingerprints: readonly Fingerprint[]): ReadonlyMap<number, number> {
+    const lowByHigh = new Map(fingerprints.map(({ high, low }) => [high, low]));
+    const seqs = new Map<number, number>();
+    if (lowByHigh.size === 0) return seqs;
+    for (const { firstSeq, packed } of this.entries) {
+      for (let at = 0; at < packed.length; at += 2) {
+        const high = packed[at] ?? 0;
+        const low = lowByHigh.get(high);
+        if (low !== undefined && low === packed[at + 1]) seqs.set(high, firstSeq + at / 2);
+      }
+    }
+    return seqs;
   }
 
   /** @returns first seqs of the appends that have left the window */
@@ -72,14 +90,17 @@ export class DedupWindow {
     }
   }
 
-  /** Appends that hold any of the fingerprints, without them. Changes nothing yet. */
+  /**
+   * Appends that hold any of the fingerprints, with nothing in their stead: the others keep their places. Changes
+   * nothing yet.
+   */
   rowsWithout(moved: readonly Fingerprint[]): { readonly firstSeq: number; readonly fingerprints: Uint8Array }[] {
     const lowByHigh = new Map(moved.map(({ high, low }) => [high, low]));
     const isMoved = ({ high, low }: Fingerprint) => lowByHigh.get(high) === low;
     return this.entries.flatMap(({ firstSeq, packed }) => {
       const fingerprints = fromPairs(packed);
-      const kept = fingerprints.filter((fingerprint) => !isMoved(fingerprint));
-      return kept.length === fingerprints.length ? [] : [{ firstSeq, fingerprints: packFingerprints(kept) }];
+      const left = fingerprints.map((fingerprint) => (isMoved(fingerprint) ? MOVED : fingerprint));
+      return left.includes(MOVED) ? [{ firstSeq, fingerprints: packFingerprints(left) }] : [];
     });
   }
 

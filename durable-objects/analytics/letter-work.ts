@@ -12,13 +12,12 @@ import type {
   PurgeCall,
   RedriveAnswer,
 } from "../../protocol/buffer-call.ts";
-import type { LakeEvent } from "../../protocol/lake-event.ts";
 import type { ObjectStore } from "../iceberg/object-store.ts";
 import type { DeadLetter } from "./dead-letter-store.ts";
 import { encodeLetters } from "./dead-letters.ts";
 import { putNew, stampOf } from "./export-parts.ts";
 import { listedLetter, readLetterRow } from "./letter-event.ts";
-import type { ShardBuffer } from "./shard-buffer.ts";
+import type { ReturnedLetter, ShardBuffer } from "./shard-buffer.ts";
 import type { ShardFlush } from "./shard-flush.ts";
 import type { ShardStore } from "./shard-store.ts";
 
@@ -67,7 +66,7 @@ export class LetterWork {
     const { buffer, clock } = this.deps;
     let redriven = 0;
     let unreadable = 0;
-    let step: { readonly letterId: number; readonly event: LakeEvent }[] = [];
+    let step: ReturnedLetter[] = [];
     let chars = 0;
     let isFull = false;
     const takeStep = () => {
@@ -84,7 +83,7 @@ export class LetterWork {
       }
       if (step.length >= STEP_MAX_LETTERS || chars + text.length > PAGE_MAX_CHARS) takeStep();
       if (isFull) break;
-      step.push({ letterId, event: row });
+      step.push({ letterId, event: row, seq: row.seq });
       chars += text.length;
     }
     if (!isFull) takeStep();

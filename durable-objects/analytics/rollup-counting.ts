@@ -61,6 +61,7 @@ const RULES: Readonly<Record<string, readonly (CounterRule | HistogramRule)[]>> 
   IcebergCommitFailed: [{ counter: "commit_failures" }],
   TelemetryDropped: [{ counter: "telemetry_dropped_events", by: "events" }],
   AdminAction: [{ counter: "admin_actions" }],
+  AdminRefused: [{ counter: "admin_actions" }],
   AlertFired: [{ counter: "alerts_fired" }],
 };
 

@@ -15,6 +15,7 @@ import { encodePayload, sizeInChars } from "./append-payload.ts";
 import { toAppends, type TakenNow } from "./append-rows.ts";
 import { BATCH_MAX_BYTES, BATCH_MAX_EVENTS, planBatch } from "./batch-plan.ts";
 import type { NewLetter } from "./dead-letter-store.ts";
+import { EventPlaces } from "./event-places.ts";
 import { RollupKeeper } from "./rollup-keeper.ts";
 import type {
   ReturnedLetters,
@@ -32,6 +33,20 @@ const OPEN_MAX_ROWS = 5_000;
 const RETRY_AFTER_FULL_SEC = 5;
 /** UTF-8 makes at most three bytes of one UTF-16 unit. */
 const BYTES_PER_CHAR_MAX = 3;
+
+/** Of events that were taken before. */
+interface Again {
+  readonly returned?: ReturnedLetters;
+  readonly isReplayed?: boolean;
+  readonly places?: EventPlaces | undefined;
+}
+
+/** A dead letter's event, and the seq it had. */
+export interface ReturnedLetter {
+  readonly letterId: number;
+  readonly event: LakeEvent;
+  readonly seq: number;
+}
 
 export class ShardBuffer {
   readonly record: ShardRecord;
@@ -95,8 +110,19 @@ export class ShardBuffer {
 
   /** Takes all events that are new, or none where they do not fit. L1 */
   append(call: Omit<AppendCall, "shardIndex">, nowMs: number): AppendAnswer {
-    const { fresh, fingerprints, duplicates } = this.taken.sift(call.events);
-    if (fresh.length === 0) return { ok: true, accepted: 0, duplicates };
+    const places = call.places === undefined ? undefined : this.lookAtPlaces();
+    const { fresh, fingerprints, duplicates } =
+      places === undefined
+        ? this.taken.sift(call.events)
+        : this.taken.siftReplayed(call.events, {
+            places,
+            placeOf: (at) => call.places?.[at],
+            nextSeq: this.nextSeq,
+          });
+    if (fresh.length === 0) {
+      this.store.putPlaces(places?.newRuns ?? [], this.record.name);
+      return { ok: true, accepted: 0, duplicates };
+    }
     if (!this.hasRoomFor(fresh)) {
       const waitMs = Math.max(0, (this.record.nextAttemptAtMs ?? 0) - nowMs);
       return {
@@ -106,7 +132,7 @@ export class ShardBuffer {
       };
     }
     const { isRiding, isReplayed = false } = call;
-    this.write({ events: fresh, fingerprints, isRiding, isReplayed }, nowMs);
+    this.write({ events: fresh, fingerprints, isRiding, isReplayed, places }, nowMs);
     return { ok: true, accepted: fresh.length, duplicates };
   }
 
@@ -125,24 +151,36 @@ export class ShardBuffer {
    *
    * @returns whether there was room
    */
-  takeBack(letters: readonly { readonly letterId: number; readonly event: LakeEvent }[], nowMs: number): boolean {
+  takeBack(letters: readonly ReturnedLetter[], nowMs: number): boolean {
     const events = letters.map(({ event }) => event);
     if (!this.hasRoomFor(events)) return false;
     const fingerprints = this.taken.fingerprintsOf(events);
     const rows = this.taken.rowsWithout(fingerprints);
     const returned = { letterIds: letters.map(({ letterId }) => letterId), rows };
-    this.write({ events, fingerprints, isRiding: false, returned }, nowMs);
+    const places = this.lookAtPlaces();
+    for (const [at, { seq }] of letters.entries()) {
+      const place = { life: this.record.name, seq };
+      if (!places.hasMoved(place)) places.move(place, this.nextSeq + at);
+    }
+    this.write({ events, fingerprints, isRiding: false, returned, places }, nowMs);
     return true;
   }
 
-  private write(taken: TakenNow & { returned?: ReturnedLetters; isReplayed?: boolean }, nowMs: number): void {
+  private lookAtPlaces(): EventPlaces {
+    return new EventPlaces(this.store.places, { life: this.record.name, nextSeq: this.nextSeq });
+  }
+
+  private write(taken: TakenNow & Again, nowMs: number): void {
     const appends = toAppends(taken, this.nextSeq, nowMs);
     this.sums.saveIfDue(this.lastSeq, nowMs);
     const isCounted = taken.returned !== undefined || taken.isReplayed === true;
     const lastSeq = this.lastSeq + taken.events.length;
-    const skip = isCounted ? () => this.sums.skip(taken.events, lastSeq) : undefined;
+    const last = () => {
+      if (isCounted) this.sums.skip(taken.events, lastSeq);
+      this.store.places.put(taken.places?.newRuns ?? [], this.record.name);
+    };
     // Nothing in memory changes before the rows are there: storage may refuse them.
-    this.store.append(appends, this.taken.rowsGone(), taken.returned, skip);
+    this.store.append(appends, this.taken.rowsGone(), taken.returned, last);
     this.taken.noteRowsGone();
     if (taken.returned !== undefined) {
       this.taken.noteMoved(taken.returned.rows, taken.fingerprints);

@@ -1,6 +1,6 @@
 /**
  * The tables of one shard: the only SQL about buffered events and sealed batches. Dead letters have their own
- * store, which takes part in the transactions here, and so have the sums of telemetry.
+ * store, which takes part in the transactions here, and so have the sums of telemetry and the places of events.
  *
  * One row holds one append batch. Once its events are in the table its payload is emptied, and the row
  * stays for its fingerprints until it leaves the dedup window. Payload is the last column: SQLite then
@@ -8,6 +8,7 @@
  */
 import { numberIn, textIn, type SqlPort, type SqlRow } from "../sql-storage.ts";
 import { CREATE_DEAD_LETTERS, DeadLetterStore, type NewLetter } from "./dead-letter-store.ts";
+import { PlaceStore, type PlaceRun } from "./place-store.ts";
 import { RollupStore } from "./rollup-store.ts";
 
 /** What a shard is and how far it has come. */
@@ -148,12 +149,14 @@ export interface ReturnedLetters {
 export class ShardStore {
   readonly letters: DeadLetterStore;
   readonly rollups: RollupStore;
+  readonly places: PlaceStore;
   private readonly sql: SqlPort;
 
   constructor(sql: SqlPort) {
     this.sql = sql;
     this.letters = new DeadLetterStore(sql);
     this.rollups = new RollupStore(sql);
+    this.places = new PlaceStore(sql);
   }
 
   /** @throws where the stored layout is of a newer version than this code */
@@ -264,8 +267,14 @@ export class ShardStore {
       this.sql.exec(DROP_RANGE, fromSeq, uptoSeq, newestRow);
       this.sql.exec(EMPTY_RANGE, fromSeq, uptoSeq);
       this.sql.exec(DROP_BATCHES, fromSeq, uptoSeq);
+      this.places.noteDropped(fromSeq, uptoSeq);
       this.putRecord(record);
     });
+  }
+
+  /** What a replay found is there already, under other places. */
+  putPlaces(runs: readonly PlaceRun[], ownLife: string): void {
+    this.sql.transaction(() => this.places.put(runs, ownLife));
   }
 
   dropLetters(letterIds: readonly number[]): void {

@@ -4,8 +4,10 @@
  *
  * - T1 what a buffered event is known by lies in its own row: whoever drops the row forgets the event.
  */
+import type { EventPlace } from "../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../protocol/lake-event.ts";
 import { DedupWindow, fingerprintOf, unpackFingerprints, type Fingerprint } from "./dedup-window.ts";
+import type { EventPlaces } from "./event-places.ts";
 import { WINDOW_MAX_ROWS, type RowFingerprints, type RowsGone } from "./shard-store.ts";
 
 /** Events whose fingerprints a shard remembers. About 80 bytes of memory each. */
@@ -16,6 +18,40 @@ export interface Sifted {
   readonly fresh: readonly LakeEvent[];
   readonly fingerprints: readonly Fingerprint[];
   readonly duplicates: readonly number[];
+}
+
+export interface Replay {
+  readonly places: EventPlaces;
+  readonly placeOf: (at: number) => EventPlace | undefined;
+  readonly nextSeq: number;
+}
+
+/** What one call has given so far. */
+class Sieve implements Sifted {
+  readonly fresh: LakeEvent[] = [];
+  readonly fingerprints: Fingerprint[] = [];
+  readonly duplicates: number[] = [];
+  private readonly window: DedupWindow;
+  private readonly inCall = new Map<number, number>();
+
+  constructor(window: DedupWindow) {
+    this.window = window;
+  }
+
+  /** @returns its place among the fresh ones, also of the one that it repeats; `undefined` where the window has it */
+  take(at: number, event: LakeEvent, fingerprint: Fingerprint): number | undefined {
+    const earlier = this.inCall.get(fingerprint.high);
+    const isRepeated = earlier !== undefined && this.fingerprints[earlier]?.low === fingerprint.low;
+    const isKnown = this.window.has(fingerprint);
+    if (isRepeated || isKnown) {
+      this.duplicates.push(at);
+      return isKnown ? undefined : earlier;
+    }
+    this.inCall.set(fingerprint.high, this.fresh.length);
+    this.fresh.push(event);
+    this.fingerprints.push(fingerprint);
+    return this.fresh.length - 1;
+  }
 }
 
 export class TakenEvents {
@@ -38,21 +74,40 @@ export class TakenEvents {
 
   /** Which of the events have not been taken before, in the window or earlier in the call. */
   sift(events: readonly LakeEvent[]): Sifted {
-    const fresh: LakeEvent[] = [];
-    const fingerprints: Fingerprint[] = [];
-    const duplicates: number[] = [];
-    const inCall = new Map<number, number>();
+    const sieve = new Sieve(this.window);
+    for (const [at, event] of events.entries()) sieve.take(at, event, fingerprintOf(event, this.seed));
+    return sieve;
+  }
+
+  /**
+   * The same of events that a replay brings. Their places decide, however long ago they were there; what is there
+   * by its id alone, because its producer has sent it again, gets its old place's successor as well. P1, P2
+   *
+   * @param replay `nextSeq`: the first fresh event's
+   */
+  siftReplayed(events: readonly LakeEvent[], replay: Replay): Sifted {
+    const { places, placeOf, nextSeq } = replay;
+    const sieve = new Sieve(this.window);
+    const known: { readonly last: EventPlace; readonly fingerprint: Fingerprint }[] = [];
     for (const [at, event] of events.entries()) {
-      const fingerprint = fingerprintOf(event, this.seed);
-      if (this.window.has(fingerprint) || inCall.get(fingerprint.high) === fingerprint.low) {
-        duplicates.push(at);
+      const place = placeOf(at);
+      const last = place === undefined ? undefined : places.vacated(place);
+      if (last === "there") {
+        sieve.duplicates.push(at);
         continue;
       }
-      inCall.set(fingerprint.high, fingerprint.low);
-      fresh.push(event);
-      fingerprints.push(fingerprint);
+      const fingerprint = fingerprintOf(event, this.seed);
+      const freshAt = sieve.take(at, event, fingerprint);
+      if (last === undefined) continue;
+      if (freshAt === undefined) known.push({ last, fingerprint });
+      else places.move(last, nextSeq + freshAt);
     }
-    return { fresh, fingerprints, duplicates };
+    const seqs = this.window.seqsOf(known.map(({ fingerprint }) => fingerprint));
+    for (const { last, fingerprint } of known) {
+      const seq = seqs.get(fingerprint.high);
+      if (seq !== undefined) places.move(last, seq);
+    }
+    return sieve;
   }
 
   fingerprintsOf(events: readonly LakeEvent[]): Fingerprint[] {

@@ -125,10 +125,10 @@ export class ServiceWatch {
     const message = "An operator wants to see whether alerts arrive.";
     const test = { alert: "Test", severity: "info", subject: "service", value: null, threshold: 0, message } as const;
     log({ event: "AlertFired", ...test });
-    if (settings.webhook === undefined) return { delivered: false, status: null };
+    if (settings.webhook === undefined) return { has_webhook: false, delivered: false, status: null };
     const body = webhookBody("alert.test", { ...test, since: at, resolved_at: null, runbook: "RUNBOOK.md" }, at);
     const outcome = await sendWebhook(settings.webhook, { id: `msg_${randomUuid()}`, body }, { fetch, nowMs });
-    return { delivered: outcome.ok, status: outcome.status };
+    return { has_webhook: true, delivered: outcome.ok, status: outcome.status };
   }
 
   private async freshSample(): Promise<Sample> {

@@ -66,10 +66,11 @@ async function sendTest(/** @type {AdminApi} */ api) {
     "An alert named Test goes to the log and, where one is set, to the webhook. Whoever is on call will see it.",
   ];
   if (!(await isConfirmed({ title: "Send a test alert?", lines, yes: "Send" }))) return undefined;
-  const { delivered, status } = await api.post("alerts/test");
+  const { delivered, status, has_webhook: hasWebhook } = await api.post("alerts/test");
   if (delivered) return `the webhook took it${status === null ? "" : ` (${status})`}.`;
+  if (!hasWebhook) return "it is in the log; no webhook is set.";
   return status === null
-    ? "it is in the log; no webhook took it (none is set, or it cannot be reached)."
+    ? "it is in the log; the webhook could not be reached, or did not answer in time."
     : `it is in the log; the webhook answered ${status}.`;
 }
 

@@ -1,14 +1,19 @@
 // @ts-check
 /**
  * Draws charts: uPlot for the lines, a list for the values, a table for those who would rather read.
+ *
+ * uPlot is loaded apart from the page. It asks for the number format of the browser's language when it is
+ * loaded, and throws where that language is none (Chromium started with `LANG=C`): then the page has no lines,
+ * says so, and has everything else.
  */
 import { CHARTS, chartData, chartSummary } from "./chart-specs.js";
 import { element, find, setText } from "./elements.js";
 import { minute, UNKNOWN } from "./format.js";
 import { LiveTable } from "./live-table.js";
+import { describe } from "./outcome.js";
 import { colourOf } from "./theme.js";
-import uPlot from "./vendor/uplot.js";
 
+/** @import uPlot from "./vendor/uplot.js" */
 /** @import { Point } from "./contract.d.ts" */
 /** @import { ChartSpec } from "./chart-specs.js" */
 
@@ -21,6 +26,18 @@ export class Charts {
   constructor() {
     const host = find("#charts", HTMLElement);
     this.charts = CHARTS.map((spec) => new Chart(host, spec));
+    void this.#load();
+  }
+
+  async #load() {
+    try {
+      const { default: Plot } = await import("./vendor/uplot.js");
+      for (const chart of this.charts) chart.drawWith(Plot);
+    } catch (error) {
+      find("#charts-problem", HTMLElement).textContent =
+        `The charts cannot be drawn in this browser (${describe(error)}). Their last values and their tables are here.`;
+      for (const chart of this.charts) chart.drawNothing();
+    }
   }
 
   show(/** @type {readonly Point[]} */ points) {
@@ -36,6 +53,8 @@ export class Charts {
 class Chart {
   /** @type {readonly Point[]} */
   #points = [];
+  /** Undefined until it is loaded; null where it cannot be. @type {typeof uPlot | null | undefined} */
+  #Plot;
   /** @type {uPlot | undefined} */
   #plot;
 
@@ -62,10 +81,20 @@ class Chart {
     new ResizeObserver(() => this.#fit()).observe(this.canvas);
   }
 
+  drawWith(/** @type {typeof uPlot} */ Plot) {
+    this.#Plot = Plot;
+    this.draw();
+  }
+
+  drawNothing() {
+    this.#Plot = null;
+    this.canvas.hidden = true;
+  }
+
   show(/** @type {readonly Point[]} */ points) {
     this.#points = points;
     this.canvas.setAttribute("aria-label", chartSummary(points, this.spec));
-    this.canvas.hidden = points.length === 0;
+    this.canvas.hidden = points.length === 0 || this.#Plot === null;
     this.empty.hidden = points.length > 0;
     setText(this.empty, "The first point comes with the first minute that something happens in.");
     if (this.#plot === undefined) this.draw();
@@ -78,8 +107,8 @@ class Chart {
   draw() {
     this.#plot?.destroy();
     this.#plot = undefined;
-    if (this.#points.length > 0)
-      this.#plot = new uPlot(this.#options(), chartData(this.#points, this.spec), this.canvas);
+    if (this.#points.length > 0 && this.#Plot)
+      this.#plot = new this.#Plot(this.#options(), chartData(this.#points, this.spec), this.canvas);
   }
 
   #fit() {
@@ -89,7 +118,7 @@ class Chart {
 
   /** Those under the pointer; the last ones where it is elsewhere. */
   #showValues(/** @type {number | undefined} */ index) {
-    const data = this.#plot?.data ?? [[]];
+    const data = chartData(this.#points, this.spec);
     const at = index ?? data[0].length - 1;
     for (const [series, node] of this.values.entries()) {
       setText(node, this.spec.show(data[series + 1]?.[at] ?? null));

@@ -1,6 +1,9 @@
 // @ts-check
 /**
  * Asks before something is done. The browser's own modal dialog keeps the focus inside and gives it back.
+ *
+ * One question at a time, and its text stands until it is answered: a second one would put its words over the
+ * first one's button, and waiting in a line it would come up under a press that was meant for the first.
  */
 import { element, find } from "./elements.js";
 
@@ -9,6 +12,10 @@ const form = find("#confirm-form", HTMLFormElement);
 const yes = find("#confirm-yes", HTMLButtonElement);
 const typed = find("#confirm-typed", HTMLElement);
 const input = find("#confirm-value", HTMLInputElement);
+const signedInPart = find("#console", HTMLElement);
+
+/** Until the dialog has told that it is closed, which is later than that it is not open any more. */
+let isAsking = false;
 
 /**
  * @typedef {object} Question
@@ -19,8 +26,29 @@ const input = find("#confirm-value", HTMLInputElement);
  * @property {string} [expected] what the operator has to type
  */
 
+/**
+ * Throws where something else is being asked meanwhile.
+ * @param {Question} question @returns {Promise<boolean>}
+ */
+export async function isConfirmed(question) {
+  // The session ended while the service was asked what to ask.
+  if (signedInPart.hidden) return false;
+  if (isAsking) throw new Error("Another question was open when this one came up, so it was not asked. Start again.");
+  isAsking = true;
+  try {
+    return await ask(question);
+  } finally {
+    isAsking = false;
+  }
+}
+
+/** Whoever could have answered is not signed in any more. */
+export function withdrawQuestion() {
+  dialog.close();
+}
+
 /** @param {Question} question @returns {Promise<boolean>} */
-export function isConfirmed({ title, lines, yes: label, isDangerous = false, expected }) {
+function ask({ title, lines, yes: label, isDangerous = false, expected }) {
   find("#confirm-title", HTMLElement).textContent = title;
   find("#confirm-text", HTMLElement).replaceChildren(...lines.map((line) => element("p", {}, line)));
   find("#confirm-expected", HTMLElement).textContent = expected ?? "";

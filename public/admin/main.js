@@ -5,6 +5,7 @@
 import { AlertsView } from "./alerts.js";
 import { AdminApi } from "./api.js";
 import { Charts } from "./charts.js";
+import { withdrawQuestion } from "./confirmation.js";
 import { Connection } from "./connection.js";
 import { DeadLetters } from "./dead-letters.js";
 import { InspectionView } from "./inspection.js";
@@ -59,7 +60,11 @@ function show(/** @type {Overview} */ overview) {
 followTheme(() => charts.redraw());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) poll.pause();
-  else poll.resume();
+  else {
+    // Seen again, all that is on the page is asked for, not the figures alone.
+    streams.refresh();
+    poll.resume();
+  }
 });
 const signIn = new SignIn({
   api,
@@ -70,6 +75,7 @@ const signIn = new SignIn({
   onSignedOut: () => {
     poll.stop();
     inspection.close();
+    withdrawQuestion();
   },
 });
 await signIn.begin();

@@ -83,6 +83,7 @@ export class SignIn {
   }
 
   #toggle(/** @type {boolean} */ isSignedIn) {
+    find("#loading", HTMLElement).hidden = true;
     find("#sign-in", HTMLElement).hidden = isSignedIn;
     find("#console", HTMLElement).hidden = !isSignedIn;
     find("#session", HTMLElement).hidden = !isSignedIn;

@@ -6,6 +6,7 @@ import { refusal } from "./admin-api.ts";
 import type { OptionValues } from "./arguments.ts";
 import type { OptionSpecs } from "./command.ts";
 import { failure, usageFailure } from "./exit-codes.ts";
+import { printableValue } from "./printable.ts";
 import type { Terminal } from "./terminal.ts";
 
 export const CONFIRM_OPTIONS: OptionSpecs = {
@@ -44,7 +45,7 @@ export async function callConfirmed<Answer>(
     if (refused.problem?.code !== "confirmation_needed" || typeof expected !== "string") throw refused;
     // With --confirm the value was for what the operator has seen; that something else is there now is for them to see.
     if (given !== undefined || attempt === MOST_ATTEMPTS) {
-      throw failure(`Nothing was done: the service now asks for --confirm "${expected}".`);
+      throw failure(`Nothing was done: the service now asks for --confirm "${printableValue(expected)}".`);
     }
     if (!isConfirmedUnseen) await askFor(expected, call.warning, terminal);
     confirm = expected;
@@ -53,6 +54,6 @@ export async function callConfirmed<Answer>(
 
 async function askFor(expected: string, warning: string, terminal: Terminal): Promise<void> {
   terminal.note(warning);
-  const typed = await terminal.ask(`Type "${expected}" to go on: `);
+  const typed = await terminal.ask(`Type "${printableValue(expected)}" to go on: `);
   if (typed !== expected) throw failure("Not confirmed: nothing was done.");
 }

@@ -8,6 +8,7 @@ import type { Command, Host } from "./command.ts";
 import { readCredentials } from "./credentials.ts";
 import { CommandFailure, EXIT, type ExitCode } from "./exit-codes.ts";
 import { commandHelp, programHelp } from "./help.ts";
+import { printableValue } from "./printable.ts";
 import { Terminal, type TerminalOptions } from "./terminal.ts";
 
 export interface ProgramOptions {
@@ -80,8 +81,11 @@ function tellFailure(error: unknown, terminal: Terminal): ExitCode {
     const { members = {}, ...shown } = problem ?? {};
     terminal.note(JSON.stringify({ error: { message, exit_code: exitCode, ...shown, ...members } }));
   } else {
-    terminal.note(message);
-    if (problem !== undefined) terminal.note(`(${problem.code}, request ${problem.request_id || "unknown"})`);
+    // Of a problem it is the service's words, and on one line.
+    terminal.note(problem === undefined ? message : printableValue(message));
+    if (problem !== undefined) {
+      terminal.note(printableValue(`(${problem.code}, request ${problem.request_id || "unknown"})`));
+    }
   }
   return exitCode;
 }

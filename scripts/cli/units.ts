@@ -41,6 +41,10 @@ export function text(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+export function names(list: readonly string[]): string {
+  return list.map(printableField).join(", ");
+}
+
 export interface Column<Row> {
   readonly title: string;
   readonly cell: (row: Row) => string;

@@ -154,7 +154,7 @@ test("an alert reaches log, report, metrics, and the webhook, signed, and is not
 
 test("a test alert is delivered at once; and no output holds the webhook's URL or secret", async () => {
   const response = await callAdmin(service, "alerts/test");
-  expect([response.status, await response.json()]).toEqual([200, { delivered: true, status: 204 }]);
+  expect([response.status, await response.json()]).toEqual([200, { has_webhook: true, delivered: true, status: 204 }]);
   expect(received.at(-1)?.body).toContain('"alert.test"');
   const output = service.lines.join("\n");
   for (const secret of ["in-the-url", WEBHOOK_KEY.toString("base64"), METRICS_TOKEN])

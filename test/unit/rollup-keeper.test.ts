@@ -201,7 +201,7 @@ describe("the sums", () => {
     const batch = parts.buffer.nextBatch(1);
     const letter = { event: JSON.stringify(own), reason: "time", attempts: 1, atMs: START_MS };
     if (batch !== undefined) parts.buffer.finish(batch, [letter], START_MS);
-    expect(parts.buffer.takeBack([{ letterId: 1, event: own }], START_MS)).toBe(true);
+    expect(parts.buffer.takeBack([{ letterId: 1, event: own, seq: 1 }], START_MS)).toBe(true);
     expect(reportOf(parts).counters.telemetry_events).toEqual({ "": 1 });
     expect(reportOf(parts.restart()).counters.telemetry_events).toEqual({ "": 1 });
   });

@@ -3,9 +3,7 @@
  * its own state.
  */
 import {
-  chmodSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -15,19 +13,18 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { join } from "node:path";
 import { parseEnv } from "node:util";
 
 import { expect, test } from "vitest";
 
-import { createKeyRing, verifyToken } from "../../protocol/resume-token.ts";
 import { EXIT } from "../../scripts/cli/exit-codes.ts";
 import { editDevVars } from "../../scripts/rotation/dev-vars-text.ts";
 import { DevVarsStore } from "../../scripts/rotation/dev-vars-store.ts";
 import { lock, readState, STATE_FILE, writeState } from "../../scripts/rotation/state-file.ts";
 import { runHere } from "../fixtures/cli-run.ts";
+import { cloud, deployedAnswer, type Cloud, OLD_SECRET as OLD } from "../fixtures/deployed-secrets.ts";
 
-const OLD = "old-resume-secret-0123456789abcdef0123456789abc";
 const PRIVATE = 0o600;
 
 function folder(): string {
@@ -100,99 +97,18 @@ test("two runs at once are refused, and the lock of a run that was killed is not
   expect(existsSync(`${path}.lock`)).toBe(false);
 });
 
-/** Keeps secrets in a file, and notes each call with its arguments and input. */
-const FAKE_WRANGLER = `#!/usr/bin/env node
-const fs = require("node:fs");
-const args = process.argv.slice(2);
-const input = fs.readFileSync(0, "utf8");
-fs.appendFileSync(process.env.FAKE_CALLS, JSON.stringify({ args, input }) + "\\n");
-const path = process.env.FAKE_SECRETS;
-const secrets = JSON.parse(fs.readFileSync(path, "utf8"));
-if (args[1] === "list") console.log(JSON.stringify(Object.keys(secrets).map((name) => ({ name, type: "secret_text" }))));
-else if (process.env.FAKE_FAILS) {
-  console.error("cannot set " + input);
-  process.exit(1);
-} else {
-  for (const [name, value] of Object.entries(JSON.parse(input))) {
-    if (value === null) delete secrets[name];
-    else secrets[name] = value;
-  }
-  fs.writeFileSync(path, JSON.stringify(secrets));
-}
-`;
-
-interface Cloud {
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly home: string;
-  secrets(): Record<string, string>;
-  calls(): { readonly args: readonly string[]; readonly input: string }[];
-}
-
-function cloud(secrets: Readonly<Record<string, string>>): Cloud {
-  const home = folder();
-  const bin = join(home, "bin");
-  mkdirSync(bin);
-  writeFileSync(join(bin, "wrangler"), FAKE_WRANGLER);
-  chmodSync(join(bin, "wrangler"), 0o755);
-  const [kept, calls] = [join(home, "secrets.json"), join(home, "calls.jsonl")];
-  writeFileSync(kept, JSON.stringify(secrets));
-  writeFileSync(calls, "");
-  const vars = { SSE_RESUME_TTL_SEC: 3, ROUTES: [{ name: "demo" }] };
-  writeFileSync(join(home, "wrangler.jsonc"), JSON.stringify({ name: "x", env: { staging: { vars } } }));
-  const path = [bin, dirname(process.execPath), process.env["PATH"] ?? ""].join(delimiter);
-  return {
-    home,
-    args: [
-      "--env",
-      "staging",
-      "--folder",
-      home,
-      "--url",
-      "https://stream.example.com",
-      "--rounds",
-      "2",
-      "--margin-sec",
-      "0",
-      "--save-secret",
-      join(home, "next.txt"),
-    ],
-    env: {
-      PATH: path,
-      FAKE_CALLS: calls,
-      FAKE_SECRETS: kept,
-      SPILLWAY_CURRENT_RESUME_SECRET: OLD,
-      SPILLWAY_ADMIN_TOKEN: "",
-    },
-    secrets: () => JSON.parse(readFileSync(kept, "utf8")) as Record<string, string>,
-    calls: () =>
-      readFileSync(calls, "utf8")
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => JSON.parse(line) as { args: readonly string[]; input: string }),
-  };
-}
-
-/** A deployed service that has whatever secrets the cloud has. */
-async function deployedAnswer(request: Request, there: Cloud): Promise<Response> {
-  const { SSE_RESUME_SECRET: first = "", SSE_RESUME_SECRET_PREVIOUS: second } = there.secrets();
-  const verdict = await verifyToken(
-    await createKeyRing(first, second),
-    request.headers.get("x-resume-token") ?? "",
-    Date.now(),
-  );
-  const [status, code] = verdict.ok ? [410, "stream_expired"] : [401, "token_invalid"];
-  return Response.json({ title: "t", code }, { status });
+function keeping({ args, home }: Cloud): readonly string[] {
+  return [...args, "--save-secret", join(home, "next.txt")];
 }
 
 test("where deployed, secrets go by stdin, both in one change, and never by an argument", async () => {
   const there = cloud({ SSE_RESUME_SECRET: OLD, HMAC_SECRET: "ids", OTHER: "x" });
   const options = { answer: (request: Request) => deployedAnswer(request, there), env: there.env };
-  const first = await runHere(["rotate", "--gradual", "--no-wait", ...there.args], options);
+  const first = await runHere(["rotate", "--gradual", "--no-wait", ...keeping(there)], options);
   expect(first.code, first.stderr).toBe(EXIT.partial);
   const between = there.secrets();
   expect(between).toMatchObject({ SSE_RESUME_SECRET_PREVIOUS: OLD, HMAC_SECRET: "ids", OTHER: "x" });
-  const last = await runHere(["rotate", "--gradual", ...there.args], options);
+  const last = await runHere(["rotate", "--gradual", ...keeping(there)], options);
   expect(last.code, last.stderr).toBe(EXIT.ok);
   expect(there.secrets()).toEqual({ SSE_RESUME_SECRET: between["SSE_RESUME_SECRET"], HMAC_SECRET: "ids", OTHER: "x" });
   const fresh = between["SSE_RESUME_SECRET"] ?? "";
@@ -216,7 +132,7 @@ test("where deployed, secrets go by stdin, both in one change, and never by an a
 test("what wrangler quotes when it fails is not printed, and the same command goes on afterwards", async () => {
   const there = cloud({ SSE_RESUME_SECRET: OLD });
   const answer = (request: Request) => deployedAnswer(request, there);
-  const failed = await runHere(["rotate", "--gradual", "--no-wait", ...there.args], {
+  const failed = await runHere(["rotate", "--gradual", "--no-wait", ...keeping(there)], {
     answer,
     env: { ...there.env, FAKE_FAILS: "1" },
   });
@@ -227,7 +143,7 @@ test("what wrangler quotes when it fails is not printed, and the same command go
   expect(failed.stderr).toContain("[secret]");
   expect(failed.stderr).not.toContain(OLD);
   expect(statSync(join(there.home, STATE_FILE)).mode & 0o777).toBe(PRIVATE);
-  const again = await runHere(["rotate", "--gradual", "--no-wait", ...there.args], { answer, env: there.env });
+  const again = await runHere(["rotate", "--gradual", "--no-wait", ...keeping(there)], { answer, env: there.env });
   expect(again.code, again.stderr).toBe(EXIT.partial);
   // There was no HMAC_SECRET: the old secret goes on deriving stream ids.
   expect(there.secrets()).toMatchObject({ HMAC_SECRET: OLD, SSE_RESUME_SECRET_PREVIOUS: OLD });
@@ -245,7 +161,7 @@ test.each([
   ["no wrangler", { PATH: "/nowhere" }, [], "wrangler did not start: ENOENT"],
 ])("with %s nothing is changed", async (_, env, args, text) => {
   const there = cloud({ SSE_RESUME_SECRET: OLD });
-  const ran = await runHere(["rotate", "--gradual", ...there.args, "--timeout-sec", "1", ...args], {
+  const ran = await runHere(["rotate", "--gradual", ...keeping(there), "--timeout-sec", "1", ...args], {
     answer: (request) => deployedAnswer(request, there),
     env: { ...there.env, ...env },
   });
@@ -260,22 +176,22 @@ test("a previous secret whose tokens may live is not dropped unasked", async () 
     SSE_RESUME_SECRET_PREVIOUS: "older-secret-0123456789abcdef0123456789abcd",
   });
   const options = { answer: (request: Request) => deployedAnswer(request, there), env: there.env };
-  const refused = await runHere(["rotate", "--gradual", "--no-wait", ...there.args], options);
+  const refused = await runHere(["rotate", "--gradual", "--no-wait", ...keeping(there)], options);
   expect([refused.code, refused.stderr]).toEqual([EXIT.failed, expect.stringContaining("--replace-previous")]);
-  const taken = await runHere(["rotate", "--gradual", "--no-wait", "--replace-previous", ...there.args], options);
+  const taken = await runHere(["rotate", "--gradual", "--no-wait", "--replace-previous", ...keeping(there)], options);
   expect(taken.code, taken.stderr).toBe(EXIT.partial);
 });
 
 test("a dry run changes nothing, and an immediate rotation has to be confirmed", async () => {
   const there = cloud({ SSE_RESUME_SECRET: OLD, HMAC_SECRET: "ids" });
   const options = { answer: (request: Request) => deployedAnswer(request, there), env: there.env };
-  const dry = await runHere(["rotate", "--gradual", "--dry-run", ...there.args], options);
+  const dry = await runHere(["rotate", "--gradual", "--dry-run", ...keeping(there)], options);
   expect([dry.code, dry.stdout]).toEqual([EXIT.ok, expect.stringContaining("Nothing was changed.")]);
-  expect((await runHere(["rotate", "--immediate", ...there.args], options)).code).toBe(EXIT.usage);
-  expect((await runHere(["rotate", "--rollback", ...there.args], options)).code).toBe(EXIT.failed);
+  expect((await runHere(["rotate", "--immediate", ...keeping(there)], options)).code).toBe(EXIT.usage);
+  expect((await runHere(["rotate", "--rollback", ...keeping(there)], options)).code).toBe(EXIT.failed);
   expect((await runHere(["rotate", "--gradual", "--immediate"], options)).code).toBe(EXIT.usage);
   expect(there.secrets()).toEqual({ SSE_RESUME_SECRET: OLD, HMAC_SECRET: "ids" });
-  const done = await runHere(["rotate", "--immediate", "--yes", ...there.args], options);
+  const done = await runHere(["rotate", "--immediate", "--yes", ...keeping(there)], options);
   expect(done.code, done.stderr).toBe(EXIT.ok);
   expect(done.stderr).toContain("Every resume token that is out dies now");
   expect(Object.keys(there.secrets()).toSorted()).toEqual(["HMAC_SECRET", "SSE_RESUME_SECRET"]);

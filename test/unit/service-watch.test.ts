@@ -177,14 +177,14 @@ test("a webhook that fails is tried again by alarm, after a restart too, and wha
 
 test("a test alert goes to log and webhook at once, and nowhere else", async () => {
   const service = new WatchedService();
-  expect(await service.watch.testAlert()).toEqual({ delivered: true, status: 204 });
+  expect(await service.watch.testAlert()).toEqual({ has_webhook: true, delivered: true, status: 204 });
   expect(service.logged).toMatchObject([{ event: "AlertFired", alert: "Test" }]);
   expect(JSON.parse(service.calls[0]?.body ?? "")).toMatchObject({ type: "alert.test" });
   service.answers = ["no answer"];
-  expect(await service.watch.testAlert()).toEqual({ delivered: false, status: null });
+  expect(await service.watch.testAlert()).toEqual({ has_webhook: true, delivered: false, status: null });
   expect(await service.watch.alerts()).toEqual({ firing: [], recent: [] });
   const silent = new WatchedService({ variables: { ALERT_WEBHOOK_URL: "", ALERT_WEBHOOK_SECRET: "" } });
-  expect(await silent.watch.testAlert()).toEqual({ delivered: false, status: null });
+  expect(await silent.watch.testAlert()).toEqual({ has_webhook: false, delivered: false, status: null });
 });
 
 test("nothing that is told or reported holds the webhook's URL or secret", async () => {

@@ -1,8 +1,8 @@
 /**
  * The record of what operators did, and of who was not let in.
  *
- * Refusals are told up to {@link REFUSALS_PER_MIN} a minute and isolate, the rest counted: telemetry is limited per
- * kind, and a flood of them would otherwise keep real actions out of the log.
+ * Every action is told. Refusals, which anybody can cause, are of a kind of their own, told up to
+ * {@link REFUSALS_PER_MIN} a minute and isolate, and the rest counted.
  */
 import type { TelemetrySink } from "../../protocol/telemetry.ts";
 import { UNKNOWN_ACTOR } from "../admin-config.ts";
@@ -18,6 +18,13 @@ interface AuditEntry {
   readonly target?: string | undefined;
 }
 
+interface Refusal {
+  readonly action: string;
+  /** Where a credential said who. */
+  readonly actor?: string;
+  readonly result: string;
+}
+
 export class AdminAudit {
   private readonly deps: { readonly telemetry: TelemetrySink; readonly clock: () => number };
   private windowStartMs = Number.NEGATIVE_INFINITY;
@@ -30,11 +37,12 @@ export class AdminAudit {
 
   tell({ action, actor, result, target }: AuditEntry): void {
     const about = target === undefined ? {} : { target: target.slice(0, TEXT_MAX_CHARS) };
-    this.write({ action, actor: actor.slice(0, TEXT_MAX_CHARS), result, ...about });
+    const time = this.timeText();
+    this.deps.telemetry({ event: "AdminAction", action, actor: actor.slice(0, TEXT_MAX_CHARS), result, ...about, time });
   }
 
-  /** Somebody was not let in. */
-  tellRefusal(action: string, result: string): void {
+  /** Somebody was not let in, or somebody's browser was made to ask by another site. */
+  tellRefusal({ action, actor = UNKNOWN_ACTOR, result }: Refusal): void {
     const nowMs = this.deps.clock();
     if (nowMs - this.windowStartMs >= WINDOW_MS || nowMs < this.windowStartMs) {
       this.windowStartMs = nowMs;
@@ -47,10 +55,11 @@ export class AdminAudit {
     this.refusals++;
     const untold = this.untold === 0 ? {} : { untold: this.untold };
     this.untold = 0;
-    this.write({ action, actor: UNKNOWN_ACTOR, result, ...untold });
+    const time = this.timeText();
+    this.deps.telemetry({ event: "AdminRefused", action, actor: actor.slice(0, TEXT_MAX_CHARS), result, ...untold, time });
   }
 
-  private write(fields: { action: string; actor: string; result: string; target?: string; untold?: number }): void {
-    this.deps.telemetry({ event: "AdminAction", ...fields, time: new Date(this.deps.clock()).toISOString() });
+  private timeText(): string {
+    return new Date(this.deps.clock()).toISOString();
   }
 }

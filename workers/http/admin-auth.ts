@@ -52,13 +52,15 @@ export function createAdminGuard(services: GuardServices, door = new AdminDoor(s
     return async (context) => {
       const verdict = await door.identify(context.req.raw, { tokens, onlyTokens });
       if (!verdict.ok) {
-        if (!(verdict.isMissing && action.isProbe === true)) audit.tellRefusal(name, verdict.error.code);
+        if (!(verdict.isMissing && action.isProbe === true)) {
+          audit.tellRefusal({ action: name, result: verdict.error.code });
+        }
         return problemResponse(verdict.error, context.get("requestId"));
       }
       const { identity } = verdict;
       const { actor } = identity;
       if (mayBeForged(context.req.raw, identity)) {
-        audit.tell({ action: name, actor, result: "csrf" });
+        audit.tellRefusal({ action: name, actor, result: "csrf" });
         return problemResponse({ code: "csrf" }, context.get("requestId"));
       }
       let result = "500";

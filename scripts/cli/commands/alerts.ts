@@ -1,6 +1,7 @@
 /**
  * `alerts` and `alerts test`: what fires, and whether anybody would hear of it.
  */
+import type { TestAlertReport } from "../../../protocol/monitor-report.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
 import { table, text } from "../units.ts";
@@ -63,18 +64,16 @@ const TEST: Command = {
   notes: "Exit code 1: a webhook is set and did not take it.",
   examples: ["scripts/spillway alerts test"],
   async run({ api, terminal }) {
-    const sent = await (
-      await api()
-    ).json<{ delivered: boolean; status: number | null }>("alerts/test", { method: "POST", json: {} });
+    const sent = await (await api()).json<TestAlertReport>("alerts/test", { method: "POST", json: {} });
     terminal.result(sent, () => deliveryText(sent));
-    return sent.delivered || sent.status === null ? EXIT.ok : EXIT.failed;
+    return sent.delivered || !sent.has_webhook ? EXIT.ok : EXIT.failed;
   },
 };
 
-function deliveryText({ delivered, status }: { delivered: boolean; status: number | null }): string {
+function deliveryText({ delivered, status, has_webhook: hasWebhook }: TestAlertReport): string {
   if (delivered) return `The webhook took it${status === null ? "" : `, with ${status}`}; it is in the log as well.`;
-  if (status === null)
-    return "It is in the log. No webhook took it: ALERT_WEBHOOK_URL is not set, or it cannot be reached.";
+  if (!hasWebhook) return "It is in the log. No webhook is set: ALERT_WEBHOOK_URL.";
+  if (status === null) return "It is in the log. The webhook could not be reached, or did not answer in time.";
   return `It is in the log. The webhook refused it with ${status}.`;
 }
 

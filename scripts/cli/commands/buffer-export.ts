@@ -52,7 +52,7 @@ export const EXPORT: Command = {
       const report = { file: out, events, unreadable_rows: check.unreadable, bytes: written, is_verified: true };
       terminal.result(
         report,
-        () => `Exported ${count(events)} events, ${bytes(written)}, into ${out}; checksum holds.`,
+        () => `Exported ${count(events)} events, ${bytes(written)}, into ${out}; checksum holds.${unreadable}`,
       );
     }
     return EXIT.ok;

@@ -10,6 +10,7 @@ import { refusal } from "../admin-api.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { ChunkGathering, ExportCheck, linesOf, type Chunk } from "../export-lines.ts";
 import { CommandFailure, EXIT, failure, usageFailure } from "../exit-codes.ts";
+import { printableValue } from "../printable.ts";
 import { count } from "../units.ts";
 
 /** The service takes 10 MiB. */
@@ -18,6 +19,8 @@ const MOST_ATTEMPTS = 60;
 const RETRY_WITHOUT_WORD_MS = 5_000;
 const RETRY_MAX_MS = 60_000;
 const SHOWN_REJECTIONS = 10;
+/** So many of the events that it took last a shard tells from new ones (docs/admin-api.md, Replay). */
+const KNOWN_EVENTS = 50_000;
 
 interface Rejection {
   /** In the file, from 1. */
@@ -44,16 +47,23 @@ interface Totals {
 
 export const REPLAY: Command = {
   name: "replay",
-  summary: "send an export's events back; what is there already counts as duplicate",
+  summary: "send an export's events back; what a shard took lately counts as duplicate",
   operands: "FILE",
   maxOperands: 1,
   options: {
     "without-checksum": { type: "boolean", help: "also lines without an export's end, such as picked ones" },
+    "from-line": {
+      type: "string",
+      value: "N",
+      help: "go on from this line of the file: a replay that broke off names it",
+    },
   },
   notes: [
     "First the whole file is read and its checksum compared; only then is anything sent. Where the",
-    "service is full or unavailable it is asked again after the time it names. May be repeated.",
-    "Exit code 5: some events were rejected, or not all were sent.",
+    "service is full or unavailable it is asked again after the time it names. Each shard knows the last",
+    `${count(KNOWN_EVENTS)} events that it took: of a larger file, what is sent a second time is stored a second time. So`,
+    "go on with --from-line, which the message names, where a replay broke off. Exit code 5: some events",
+    "were rejected, or not all were sent.",
   ].join("\n"),
   examples: ["scripts/spillway replay shard-0.ndjson", "scripts/spillway replay all.ndjson.gz --progress --json"],
   async run(context) {
@@ -62,15 +72,24 @@ export const REPLAY: Command = {
     if (!existsSync(file)) throw usageFailure(`There is no file ${file}.`);
     const expected = await verify(file, context);
     const totals: Totals = { events: 0, accepted: 0, duplicates: 0, rejected: [], rejected_lines: 0 };
+    const sending: Sending = {
+      context,
+      totals,
+      expected,
+      nextLine: context.values.wholeNumber("from-line", 1, 1e12) ?? 1,
+    };
     try {
-      await sendAll(file, { context, totals, expected });
+      await sendAll(file, sending);
     } catch (error) {
-      if (error instanceof CommandFailure && totals.events > 0) throw afterSome(error, totals, expected);
+      if (error instanceof CommandFailure && totals.events > 0) throw afterSome(error, sending);
       throw error;
     }
     const { terminal } = context;
     terminal.endProgress();
     terminal.result(totals, () => totalsText(totals));
+    if (totals.events > KNOWN_EVENTS) {
+      terminal.note("Do not send this file again: of so many, some would be taken for new, and be in the table twice.");
+    }
     return totals.rejected_lines === 0 ? EXIT.ok : EXIT.partial;
   },
 };
@@ -105,6 +124,8 @@ interface Sending {
   readonly context: CommandContext;
   readonly totals: Totals;
   readonly expected: number;
+  /** Of the file, from 1: all before it is sent. */
+  nextLine: number;
 }
 
 async function sendAll(file: string, sending: Sending): Promise<void> {
@@ -112,8 +133,10 @@ async function sendAll(file: string, sending: Sending): Promise<void> {
   const gathering = new ChunkGathering(CHUNK_MAX_BYTES);
   // Read once more, by the same rules, rather than kept: it may be larger than memory.
   const check = new ExportCheck();
+  const fromLine = sending.nextLine;
   for await (const line of readLines(file)) {
     const { kind } = check.take(line);
+    if (check.lines < fromLine) continue;
     // Rows that could not be read are sent as well: they come back as rejected.
     if (kind !== "event" && kind !== "unreadable") continue;
     const full = gathering.add(line, check.lines);
@@ -123,7 +146,9 @@ async function sendAll(file: string, sending: Sending): Promise<void> {
   if (last !== undefined) await send(api, last, sending);
 }
 
-async function send(api: AdminApi, chunk: Chunk, { context, totals, expected }: Sending): Promise<void> {
+async function send(api: AdminApi, chunk: Chunk, sending: Sending): Promise<void> {
+  const { context, totals, expected } = sending;
+  sending.nextLine = chunk.fileLines[0] ?? sending.nextLine;
   const answer = await sendUntilTaken(api, chunk, context);
   totals.events += chunk.fileLines.length;
   totals.accepted += answer.accepted;
@@ -156,8 +181,8 @@ function retryAfterMs(header: string | null): number {
   return seconds === undefined ? RETRY_WITHOUT_WORD_MS : Math.min(seconds * 1000, RETRY_MAX_MS);
 }
 
-function afterSome(error: CommandFailure, { events }: Totals, expected: number): CommandFailure {
-  const place = `${count(events)} of ${count(expected)} events were sent before; the same command may be run again.`;
+function afterSome(error: CommandFailure, { totals, expected, nextLine }: Sending): CommandFailure {
+  const place = `${count(totals.events)} of ${count(expected)} events were sent before; go on with --from-line ${nextLine}.`;
   const exitCode = error.exitCode === EXIT.failed ? EXIT.partial : error.exitCode;
   return new CommandFailure(exitCode, `${error.message} ${place}`, error.problem);
 }
@@ -165,7 +190,7 @@ function afterSome(error: CommandFailure, { events }: Totals, expected: number):
 function totalsText({ events, accepted, duplicates, rejected, rejected_lines: refused }: Totals): string {
   const lines = [
     `${count(events)} events sent: ${count(accepted)} accepted, ${count(duplicates)} duplicates, ${count(refused)} rejected.`,
-    ...rejected.slice(0, SHOWN_REJECTIONS).map(({ line, detail }) => `  line ${line}: ${detail}`),
+    ...rejected.slice(0, SHOWN_REJECTIONS).map(({ line, detail }) => printableValue(`  line ${line}: ${detail}`)),
   ];
   const more = refused - Math.min(rejected.length, SHOWN_REJECTIONS);
   if (more > 0) lines.push(`  and ${count(more)} more`);

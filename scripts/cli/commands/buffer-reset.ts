@@ -4,6 +4,7 @@
 import type { Command } from "../command.ts";
 import { callConfirmed, CONFIRM_OPTIONS } from "../confirming.ts";
 import { EXIT } from "../exit-codes.ts";
+import { printableValue } from "../printable.ts";
 import { SHARD_OPTION, shardOf } from "../shard-option.ts";
 import { bytes, count } from "../units.ts";
 
@@ -12,6 +13,10 @@ interface ResetReport {
   readonly events: number;
   readonly bytes: number;
   readonly exports: readonly string[];
+  /** Of a batch that was on its way into the table: finished instead. */
+  readonly delivered_events: number;
+  /** In the shard still: what came meanwhile, or may have been delivered. */
+  readonly kept_events: number;
 }
 
 export const RESET: Command = {
@@ -32,10 +37,18 @@ export const RESET: Command = {
       warning: "The shard's events leave it. They are written to the bucket first, and come back by replay alone.",
     };
     const report = await callConfirmed<ResetReport>(await api(), call, { values, terminal });
-    const done = `${report.shard}: ${count(report.events)} events, ${bytes(report.bytes)}, taken out.`;
-    terminal.result(report, () =>
-      report.exports.length === 0 ? done : [`${done} They are in the bucket:`, ...report.exports].join("\n  "),
-    );
+    terminal.result(report, () => resetText(report));
     return EXIT.ok;
   },
 };
+
+function resetText(report: ResetReport): string {
+  const { delivered_events: delivered, kept_events: kept } = report;
+  const lines = [`${printableValue(report.shard)}: ${count(report.events)} events, ${bytes(report.bytes)}, taken out.`];
+  if (report.exports.length > 0)
+    lines.push("They are in the bucket:", ...report.exports.map((key) => `  ${printableValue(key)}`));
+  if (delivered > 0) lines.push(`${count(delivered)} events were on their way into the table, and are in it.`);
+  if (kept > 0)
+    lines.push(`${count(kept)} events are in the shard still: they came meanwhile, or a pipeline may have them.`);
+  return lines.join("\n");
+}

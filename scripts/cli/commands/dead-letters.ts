@@ -4,8 +4,9 @@
 import type { Command, CommandContext } from "../command.ts";
 import { callConfirmed, CONFIRM_OPTIONS } from "../confirming.ts";
 import { EXIT } from "../exit-codes.ts";
+import { printableValue } from "../printable.ts";
 import { SHARD_OPTION, shardOf } from "../shard-option.ts";
-import { count, table, text } from "../units.ts";
+import { count, names, table, text } from "../units.ts";
 
 interface DeadLetter {
   readonly shard_index: number;
@@ -15,6 +16,16 @@ interface DeadLetter {
   readonly attempts: number;
   readonly at: string;
   readonly event: unknown;
+}
+
+interface RedriveReport {
+  readonly redriven: number;
+  readonly remaining: number;
+  /** Letters that no event can be made of. */
+  readonly unreadable: number;
+  /** Names of shards that had no room for all, and of those that could not do it. */
+  readonly full: readonly string[];
+  readonly failed: readonly string[];
 }
 
 interface LetterPage {
@@ -65,7 +76,7 @@ function lettersText({ letters, next, total }: LetterPage): string {
     { title: "event id", cell: ({ event }) => text(memberOf(event, "id")) },
     { title: "reason", cell: ({ reason }) => reason },
   ]);
-  const rest = next === null ? "" : ` The next: --after ${next}`;
+  const rest = next === null ? "" : ` The next: --after ${printableValue(next)}`;
   return `${shown}\n\n${count(letters.length)} of ${count(total)}.${rest}`;
 }
 
@@ -77,21 +88,30 @@ const REDRIVE: Command = {
   name: "dead-letters redrive",
   summary: "put them back into the buffer, to be written once more",
   options: { shard: SHARD_OPTION, id: ID_OPTION },
-  notes: "After the cause is mended: events that still cannot be encoded come back.",
+  notes: [
+    "After the cause is mended: events that still cannot be encoded come back. Exit code 5: some shard had",
+    "no room for all of its letters, or could not be asked.",
+  ].join("\n"),
   examples: [
     "scripts/spillway dead-letters redrive",
     "scripts/spillway dead-letters redrive --shard 0 --id 12 --id 13",
   ],
   async run({ api, values, terminal }) {
     const json = { shard: shardOf(values), ...idsOf(values) };
-    const report = await (
-      await api()
-    ).json<{ redriven: number; remaining: number }>("dead-letters/redrive", { method: "POST", json });
-    const { redriven, remaining } = report;
-    terminal.result(report, () => `${count(redriven)} redriven, ${count(remaining)} left.`);
-    return EXIT.ok;
+    const service = await api();
+    const report = await service.json<RedriveReport>("dead-letters/redrive", { method: "POST", json });
+    terminal.result(report, () => redriveText(report));
+    return report.full.length + report.failed.length === 0 ? EXIT.ok : EXIT.partial;
   },
 };
+
+function redriveText({ redriven, remaining, unreadable, full, failed }: RedriveReport): string {
+  const lines = [`${count(redriven)} redriven, ${count(remaining)} left.`];
+  if (unreadable > 0) lines.push(`${count(unreadable)} cannot be read as events, and stay.`);
+  if (full.length > 0) lines.push(`No room for all: ${names(full)}. Flush, and run this again.`);
+  if (failed.length > 0) lines.push(`Failed: ${names(failed)}; what they have is not counted.`);
+  return lines.join("\n");
+}
 
 const PURGE: Command = {
   name: "dead-letters purge",
@@ -108,7 +128,9 @@ const PURGE: Command = {
       values,
       terminal,
     });
-    terminal.result(report, () => [`${count(report.purged)} purged. Written to:`, ...report.written_to].join("\n  "));
+    terminal.result(report, () =>
+      [`${count(report.purged)} purged. Written to:`, ...report.written_to.map(printableValue)].join("\n  "),
+    );
     return EXIT.ok;
   },
 };

@@ -5,14 +5,16 @@ import type { AdminFlushReport } from "../../../protocol/admin-report.ts";
 import type { CompactionReport, ExpiryReport } from "../../../protocol/lake-call.ts";
 import type { Command } from "../command.ts";
 import { EXIT, usageFailure } from "../exit-codes.ts";
+import { printableValue } from "../printable.ts";
 import { SHARD_OPTION, shardOf } from "../shard-option.ts";
-import { bytes, count, table, text } from "../units.ts";
+import { bytes, count, names, table, text } from "../units.ts";
 
 /** What became of one stream's telemetry, where one was named. */
 interface FlushedStream {
   readonly request_id: string;
   readonly stored: boolean;
   readonly telemetry_events: number;
+  readonly error: string | null;
 }
 
 type FlushReport = AdminFlushReport & { readonly stream?: FlushedStream | null };
@@ -56,13 +58,17 @@ function flushText(report: FlushReport): string {
   ];
   if (report.stream === null) lines.push("The stream is not known: nothing of it to write.");
   if (report.stream) {
-    const { request_id: id, stored, telemetry_events: events } = report.stream;
-    lines.push(`Stream ${id}: ${stored ? "written" : "NOT written"}, ${count(events)} telemetry events handed over.`);
+    const { request_id: id, stored, telemetry_events: events, error } = report.stream;
+    const written = stored ? "written" : "NOT written";
+    const why = error === null ? "" : ` ${printableValue(error)}`;
+    lines.push(`Stream ${printableValue(id)}: ${written}, ${count(events)} telemetry events handed over.${why}`);
   }
   const { committed_records: records, committed_files: files, snapshot_id: snapshot } = report;
-  lines.push(`Committed ${count(records)} records in ${count(files)} files; snapshot ${text(snapshot)}.`);
-  if (report.commit_error !== null) lines.push(`The commit failed: ${report.commit_error}`);
-  if (report.failed.length > 0) lines.push(`Failed: ${report.failed.join(", ")}.`);
+  lines.push(
+    `Committed ${count(records)} records in ${count(files)} files; snapshot ${printableValue(text(snapshot))}.`,
+  );
+  if (report.commit_error !== null) lines.push(`The commit failed: ${printableValue(report.commit_error)}`);
+  if (report.failed.length > 0) lines.push(`Failed: ${names(report.failed)}.`);
   if (!report.ok)
     lines.push(`Left: ${count(report.remaining_events)} events, ${count(report.staged_files)} staged files.`);
   return lines.join("\n");
@@ -84,7 +90,7 @@ export const COMPACT: Command = {
       const { rewritten_files: from, added_files: to, records, remaining_files: left } = report;
       const done = `Rewrote ${count(from)} files into ${count(to)}, ${count(records)} records; ${count(left)} small files left.`;
       terminal.endProgress();
-      terminal.result(report, () => (report.ok ? done : `Not compacted: ${text(report.reason)}`));
+      terminal.result(report, () => (report.ok ? done : `Not compacted: ${printableValue(text(report.reason))}`));
     } while (
       values.flag("all") &&
       report.ok &&
@@ -109,7 +115,7 @@ export const EXPIRE_SNAPSHOTS: Command = {
     ).json<ExpiryReport>("expire-snapshots", { method: "POST", query: { keep }, answers: [409] });
     const { expired_snapshots: expired, deleted_objects: deleted, kept_young_objects: young } = report;
     const done = `Expired ${count(expired)} snapshots, deleted ${count(deleted)} objects; ${count(young)} are still too young.`;
-    terminal.result(report, () => (report.ok ? done : `Not done: ${text(report.reason)}`));
+    terminal.result(report, () => (report.ok ? done : `Not done: ${printableValue(text(report.reason))}`));
     return report.ok ? EXIT.ok : EXIT.failed;
   },
 };

@@ -4,6 +4,7 @@
 import type { AdminStatus, ShardStatusEntry } from "../../../protocol/admin-report.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
+import { printableValue } from "../printable.ts";
 import { bytes, count, duration, list, share, table, text } from "../units.ts";
 
 export const STATUS: Command = {
@@ -23,10 +24,12 @@ export const STATUS: Command = {
 
 function statusText(status: AdminStatus, bold: (title: string) => string): string {
   const { shards, table: lake, table_error: error } = status;
-  const troubles = shards.flatMap((shard) => troublesOf(shard).map((trouble) => `${shard.name}: ${trouble}`));
-  const parts = [`${bold(`Shards (${status.sink})`)}\n${shardTable(shards)}`];
+  const troubles = shards.flatMap((shard) =>
+    troublesOf(shard).map((trouble) => printableValue(`${shard.name}: ${trouble}`)),
+  );
+  const parts = [`${bold(`Shards (${printableValue(status.sink)})`)}\n${shardTable(shards)}`];
   if (troubles.length > 0) parts.push(troubles.join("\n"));
-  if (error !== null) parts.push(`${bold("Table")}\n${error}`);
+  if (error !== null) parts.push(`${bold("Table")}\n${printableValue(error)}`);
   if (lake !== null) {
     const entries = [
       ["table", `${lake.table} (${lake.catalog})`],

@@ -6,7 +6,7 @@ import type { StreamStatus } from "../../../protocol/stream-call.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT, usageFailure } from "../exit-codes.ts";
 import { printableField, printableValue } from "../printable.ts";
-import { bytes, count, duration, fields, list, table, text } from "../units.ts";
+import { bytes, count, duration, fields, list, names, table, text } from "../units.ts";
 
 /** As docs/admin-api.md bounds it. */
 const LIMIT_MAX = 100;
@@ -16,6 +16,8 @@ interface StreamList {
   readonly state: string;
   readonly at: string;
   readonly streams: readonly StreamSummary[];
+  /** Shards that did not answer. */
+  readonly missing_shards: readonly string[];
 }
 
 /** Its members are shown as they come: what an object tells about itself grows with it. */
@@ -42,16 +44,25 @@ const LIST: Command = {
     state: { type: "string", value: "STATE", help: "recent (where not given), hot or stuck" },
     limit: { type: "string", value: "N", help: `at most so many, up to ${LIMIT_MAX}; 50 where not given` },
   },
-  notes: "A * marks streams whose object was asked just now; the others are shown as their telemetry tells.",
+  notes: [
+    "A * marks streams whose object was asked just now; the others are shown as their telemetry tells.",
+    "Exit code 5: some shard did not answer, and its streams are missing.",
+  ].join("\n"),
   examples: ["scripts/spillway streams list --state stuck", "scripts/spillway streams list --state hot --limit 10"],
   async run({ api, values, terminal }) {
     const state = values.choice("state", STATES) ?? "recent";
     const limit = values.wholeNumber("limit", 1, LIMIT_MAX);
     const found = await (await api()).json<StreamList>("streams", { query: { state, limit } });
-    terminal.result(found, () => (found.streams.length === 0 ? `No ${state} streams.` : summaryTable(found.streams)));
-    return EXIT.ok;
+    terminal.result(found, () => listText(found, state));
+    return found.missing_shards.length === 0 ? EXIT.ok : EXIT.partial;
   },
 };
+
+function listText({ streams, missing_shards: missing }: StreamList, state: string): string {
+  const shown = streams.length === 0 ? `No ${state} streams.` : summaryTable(streams);
+  if (missing.length === 0) return shown;
+  return `${shown}\n\nNot all: ${names(missing)} did not answer, and their streams are not in the list.`;
+}
 
 function summaryTable(streams: readonly StreamSummary[]): string {
   return table(streams, [

@@ -30,8 +30,9 @@ export function mountBufferAdmin(
       headers: { "Content-Type": "application/x-ndjson", "Cache-Control": "no-store" },
     });
   });
-  const replayBuffer = guard({ name: "buffer/replay" }, async (context) => {
-    const body = await readIngestBody(context.req.raw);
+  const replayBuffer = guard({ name: "buffer/replay", query: ["export"] }, async (context) => {
+    const key = context.req.query("export");
+    const body = key === undefined ? await readIngestBody(context.req.raw) : await lakeAdmin.readExport(key);
     if (!body.ok) return problemResponse(body.error, context.get("requestId"));
     const report = await lakeAdmin.replay(body.body);
     return report.ok ? json(200, report.value) : problemResponse(report.error, context.get("requestId"));
