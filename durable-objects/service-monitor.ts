@@ -90,7 +90,7 @@ export class ServiceMonitor extends DurableObject<Env> {
       const turn = indexes.slice(at, at + SHARDS_AT_ONCE);
       shards.push(...(await Promise.all(turn.map((index) => this.askShard(index)))));
     }
-    return { shards, table: await table };
+    return { shards, isComplete: isListed, table: await table };
   }
 
   /** The configured shards, and whichever ever took an event. */

@@ -107,6 +107,7 @@ export class LakeAdmin {
     return replay(body, {
       shardCount: this.settings.shards,
       appendToShard: (call) => this.lake.appendToShard(call),
+      findShards: () => this.lake.findShards(),
     });
   }
 

@@ -3,7 +3,7 @@
  * lines for each event, its data and its extensions, as they came. Neither is escaped or parsed again on
  * its way to the table.
  */
-import type { LakeEvent, LakeRow } from "../../protocol/lake-event.ts";
+import { MICROS_PER_MS, type LakeEvent, type LakeRow } from "../../protocol/lake-event.ts";
 
 /** Characters of one row. UTF-8 makes at most three bytes of each, and a row holds at most 2 MB (platform limit). */
 const ROW_MAX_CHARS = 400_000;
@@ -41,6 +41,11 @@ export interface PayloadOrigin {
   readonly firstSeq: number;
   readonly ingestTimeUs: number;
   readonly shard: string;
+}
+
+/** When a row was taken, as its events' `ingest_time`. */
+export function ingestTimeUs(appendedAtMs: number): number {
+  return appendedAtMs * MICROS_PER_MS;
 }
 
 /** @throws where the payload is not one of {@link encodePayload}'s */

@@ -4,8 +4,7 @@
  */
 import type { ExportPage, ExportPageCall } from "../../protocol/buffer-call.ts";
 import { exportLine } from "../../protocol/buffer-export.ts";
-import { decodePayload } from "./append-payload.ts";
-import { ingestTimeUs } from "./shard-buffer.ts";
+import { decodePayload, ingestTimeUs } from "./append-payload.ts";
 import type { ShardStore } from "./shard-store.ts";
 
 /** A page has at least one line, and no more than these. A line is at most about 2.5 MB. */

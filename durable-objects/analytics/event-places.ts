@@ -11,36 +11,42 @@
 import type { EventPlace } from "../../protocol/lake-call.ts";
 import { isNext, type DroppedStretch, type PlaceRun, type PlaceStore, type PlaceStretch } from "./place-store.ts";
 
+type PlacesGiven = readonly (EventPlace | undefined)[];
+
 /** One call's look at the places: what storage says must not change while it is in use. */
 export class EventPlaces {
+  /** The first seq that the shard has not given yet. */
+  readonly nextSeq: number;
+  readonly life: string;
   private readonly store: PlaceStore;
-  private readonly life: string;
-  private readonly nextSeq: number;
+  private readonly given: PlacesGiven;
   private readonly isUsed: boolean;
   /** Looked at last, by life. */
   private readonly stretches = new Map<string, PlaceStretch>();
   private dropped: DroppedStretch | undefined;
   /** New seqs given in this call, by place. */
   private readonly moved = new Map<string, number>();
-  private readonly movedRuns: PlaceRun[] = [];
-  private readonly lastRuns = new Map<string, PlaceRun>();
+  private readonly runs: PlaceRun[] = [];
+  /** Which of them goes on, by life. */
+  private readonly lastRuns = new Map<string, number>();
 
-  /** @param nextSeq the first seq that the shard has not given yet */
-  constructor(store: PlaceStore, { life, nextSeq }: { readonly life: string; readonly nextSeq: number }) {
+  constructor(store: PlaceStore, shard: { readonly life: string; readonly nextSeq: number }, given: PlacesGiven = []) {
     this.store = store;
-    this.life = life;
-    this.nextSeq = nextSeq;
+    this.life = shard.life;
+    this.nextSeq = shard.nextSeq;
+    this.given = given;
     this.isUsed = store.isUsed;
   }
 
   /**
-   * The last place that an event had: it is there no more. P1, P2
+   * Of the call's event at this index, the last place that an event had: it is there no more. P1, P2
    *
    * @returns `"there"` of an event that is; `undefined` where the place says nothing
    */
-  vacated(place: EventPlace): EventPlace | "there" | undefined {
+  vacated(at: number): EventPlace | "there" | undefined {
+    const place = this.given[at];
     // Of this life, but not given yet: storage was set back, or the line was made by hand. Another event will be there.
-    if (place.life === this.life && place.seq >= this.nextSeq) return undefined;
+    if (place === undefined || (place.life === this.life && place.seq >= this.nextSeq)) return undefined;
     let last = place;
     for (let next = this.successorOf(last); next !== undefined; next = this.successorOf(last)) {
       last = { life: this.life, seq: next };
@@ -49,27 +55,31 @@ export class EventPlaces {
     return last.seq < this.nextSeq && this.isDropped(last.seq) ? last : "there";
   }
 
-  /** @param from has no successor: {@link vacated} gave it, or {@link hasMoved} said so. P1 */
+  /** A dead letter's event goes back into the buffer. */
+  moveOwn(fromSeq: number, toSeq: number): void {
+    const from = { life: this.life, seq: fromSeq };
+    // A replay has brought it before where very old ranges have become one.
+    if (this.successorOf(from) === undefined) this.move(from, toSeq);
+  }
+
+  /** @param from as {@link vacated} gave it: without a successor. P1 */
   move(from: EventPlace, toSeq: number): void {
     const key = keyOf(from);
     if (this.moved.has(key)) return;
     this.moved.set(key, toSeq);
-    const step = { fromSeq: from.seq, toSeq };
-    const run = this.lastRuns.get(from.life);
-    const isNew = run === undefined || !isNext(run, step);
-    const longer = isNew ? { life: from.life, ...step, uptoSeq: from.seq } : { ...run, uptoSeq: from.seq };
-    if (isNew) this.movedRuns.push(longer);
-    else this.movedRuns[this.movedRuns.indexOf(run)] = longer;
-    this.lastRuns.set(from.life, longer);
-  }
-
-  hasMoved(place: EventPlace): boolean {
-    return this.successorOf(place) !== undefined;
+    const runAt = this.lastRuns.get(from.life) ?? -1;
+    const run = this.runs[runAt];
+    if (run !== undefined && isNext(run, { fromSeq: from.seq, toSeq })) {
+      this.runs[runAt] = { ...run, uptoSeq: from.seq };
+      return;
+    }
+    this.lastRuns.set(from.life, this.runs.length);
+    this.runs.push({ life: from.life, fromSeq: from.seq, uptoSeq: from.seq, toSeq });
   }
 
   /** What the call's transaction is to write. */
   get newRuns(): readonly PlaceRun[] {
-    return this.movedRuns;
+    return this.runs;
   }
 
   private successorOf({ life, seq }: EventPlace): number | undefined {

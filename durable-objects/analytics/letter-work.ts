@@ -17,9 +17,9 @@ import type { DeadLetter } from "./dead-letter-store.ts";
 import { encodeLetters } from "./dead-letters.ts";
 import { putNew, stampOf } from "./export-parts.ts";
 import { listedLetter, readLetterRow } from "./letter-event.ts";
-import type { ReturnedLetter, ShardBuffer } from "./shard-buffer.ts";
+import type { ShardBuffer } from "./shard-buffer.ts";
 import type { ShardFlush } from "./shard-flush.ts";
-import type { ShardStore } from "./shard-store.ts";
+import type { ReturnedLetter, ShardStore } from "./shard-store.ts";
 
 export interface LetterDeps {
   readonly buffer: ShardBuffer;

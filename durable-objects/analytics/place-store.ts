@@ -18,6 +18,12 @@ export interface PlaceRun {
   readonly toSeq: number;
 }
 
+export interface PlaceChange {
+  readonly newRuns: readonly PlaceRun[];
+  /** The shard's own, whose runs never leave as a whole. */
+  readonly life: string;
+}
+
 /** A stretch of seqs that all have a new place (`run`), or none of which has one. */
 export interface PlaceStretch {
   readonly fromSeq: number;
@@ -92,12 +98,8 @@ export class PlaceStore {
     return { fromSeq: uptoSeq + 1, uptoSeq: before(next), isDropped: false };
   }
 
-  /**
-   * Within the transaction of whoever calls.
-   *
-   * @param ownLife never leaves
-   */
-  put(runs: readonly PlaceRun[], ownLife: string): void {
+  /** Within the transaction of whoever calls. */
+  put({ newRuns: runs, life: ownLife }: PlaceChange): void {
     if (runs.length === 0) return;
     for (const statement of CREATE) this.sql.exec(statement);
     for (const run of runs) this.putRun(run);

@@ -6,6 +6,8 @@ import { countIn, textIn, type OwnRecord } from "./rollup-record.ts";
 
 const REASON_MAX_CHARS = 200;
 const NOT_TOLD = "unknown";
+/** Of the actions noted: anybody can cause refusals, and they must not push out what was done. */
+const REFUSALS_MAX = 5;
 
 export interface StoredNotes {
   readonly flushes: readonly FlushNote[];
@@ -33,6 +35,9 @@ export class RollupNotes {
         return;
       case "AdminAction":
         this.notes = { ...this.notes, adminActions: withNewest(adminActions, actionOf(record)) };
+        return;
+      case "AdminRefused":
+        this.notes = { ...this.notes, adminActions: withNewest(withFewRefusals(adminActions), actionOf(record)) };
     }
   }
 
@@ -43,6 +48,18 @@ export class RollupNotes {
 
 function withNewest<T>(notes: readonly T[], note: T): readonly T[] {
   return [note, ...notes.slice(0, ROLLUP_LIMITS.notes - 1)];
+}
+
+/** One less than may be, where there are as many. */
+function withFewRefusals(notes: readonly AdminActionNote[]): readonly AdminActionNote[] {
+  const refusals = notes.filter(isRefusal);
+  const surplus = new Set(refusals.slice(REFUSALS_MAX - 1));
+  return notes.filter((note) => !surplus.has(note));
+}
+
+/** What was done has the status of its answer; a refusal says why. */
+function isRefusal({ result }: AdminActionNote): boolean {
+  return !/^\d{3}$/.test(result);
 }
 
 function flushOf(record: OwnRecord): FlushNote {

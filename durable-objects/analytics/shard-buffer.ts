@@ -9,7 +9,7 @@
  * - L3 the age deadline is the oldest event's: later traffic never postpones it.
  */
 import type { AppendAnswer, AppendCall, ShardStatus } from "../../protocol/lake-call.ts";
-import { MICROS_PER_MS, type LakeEvent } from "../../protocol/lake-event.ts";
+import type { LakeEvent } from "../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../protocol/lake-settings.ts";
 import { encodePayload, sizeInChars } from "./append-payload.ts";
 import { toAppends, type TakenNow } from "./append-rows.ts";
@@ -18,6 +18,7 @@ import type { NewLetter } from "./dead-letter-store.ts";
 import { EventPlaces } from "./event-places.ts";
 import { RollupKeeper } from "./rollup-keeper.ts";
 import type {
+  ReturnedLetter,
   ReturnedLetters,
   SealedBatch,
   ShardRecord,
@@ -39,13 +40,6 @@ interface Again {
   readonly returned?: ReturnedLetters;
   readonly isReplayed?: boolean;
   readonly places?: EventPlaces | undefined;
-}
-
-/** A dead letter's event, and the seq it had. */
-export interface ReturnedLetter {
-  readonly letterId: number;
-  readonly event: LakeEvent;
-  readonly seq: number;
 }
 
 export class ShardBuffer {
@@ -110,17 +104,10 @@ export class ShardBuffer {
 
   /** Takes all events that are new, or none where they do not fit. L1 */
   append(call: Omit<AppendCall, "shardIndex">, nowMs: number): AppendAnswer {
-    const places = call.places === undefined ? undefined : this.lookAtPlaces();
-    const { fresh, fingerprints, duplicates } =
-      places === undefined
-        ? this.taken.sift(call.events)
-        : this.taken.siftReplayed(call.events, {
-            places,
-            placeOf: (at) => call.places?.[at],
-            nextSeq: this.nextSeq,
-          });
+    const places = call.places === undefined ? undefined : this.lookAtPlaces(call.places);
+    const { fresh, fingerprints, duplicates } = this.taken.sift(call.events, places);
     if (fresh.length === 0) {
-      this.store.putPlaces(places?.newRuns ?? [], this.record.name);
+      if (places !== undefined) this.store.putPlaces(places);
       return { ok: true, accepted: 0, duplicates };
     }
     if (!this.hasRoomFor(fresh)) {
@@ -158,16 +145,13 @@ export class ShardBuffer {
     const rows = this.taken.rowsWithout(fingerprints);
     const returned = { letterIds: letters.map(({ letterId }) => letterId), rows };
     const places = this.lookAtPlaces();
-    for (const [at, { seq }] of letters.entries()) {
-      const place = { life: this.record.name, seq };
-      if (!places.hasMoved(place)) places.move(place, this.nextSeq + at);
-    }
+    for (const [at, { seq }] of letters.entries()) places.moveOwn(seq, this.nextSeq + at);
     this.write({ events, fingerprints, isRiding: false, returned, places }, nowMs);
     return true;
   }
 
-  private lookAtPlaces(): EventPlaces {
-    return new EventPlaces(this.store.places, { life: this.record.name, nextSeq: this.nextSeq });
+  private lookAtPlaces(given?: AppendCall["places"]): EventPlaces {
+    return new EventPlaces(this.store.places, { life: this.record.name, nextSeq: this.nextSeq }, given);
   }
 
   private write(taken: TakenNow & Again, nowMs: number): void {
@@ -177,7 +161,7 @@ export class ShardBuffer {
     const lastSeq = this.lastSeq + taken.events.length;
     const last = () => {
       if (isCounted) this.sums.skip(taken.events, lastSeq);
-      this.store.places.put(taken.places?.newRuns ?? [], this.record.name);
+      if (taken.places !== undefined) this.store.places.put(taken.places);
     };
     // Nothing in memory changes before the rows are there: storage may refuse them.
     this.store.append(appends, this.taken.rowsGone(), taken.returned, last);
@@ -407,9 +391,4 @@ export class ShardBuffer {
 
 function isoOrNull(timeMs: number | undefined): string | null {
   return timeMs === undefined ? null : new Date(timeMs).toISOString();
-}
-
-/** When a row was taken, as its events' `ingest_time`. */
-export function ingestTimeUs(appendedAtMs: number): number {
-  return appendedAtMs * MICROS_PER_MS;
 }

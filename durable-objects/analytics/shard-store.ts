@@ -6,9 +6,10 @@
  * stays for its fingerprints until it leaves the dedup window. Payload is the last column: SQLite then
  * reads the rest of a row without touching its overflow pages.
  */
+import type { LakeEvent } from "../../protocol/lake-event.ts";
 import { numberIn, textIn, type SqlPort, type SqlRow } from "../sql-storage.ts";
 import { CREATE_DEAD_LETTERS, DeadLetterStore, type NewLetter } from "./dead-letter-store.ts";
-import { PlaceStore, type PlaceRun } from "./place-store.ts";
+import { PlaceStore, type PlaceChange } from "./place-store.ts";
 import { RollupStore } from "./rollup-store.ts";
 
 /** What a shard is and how far it has come. */
@@ -137,6 +138,13 @@ export interface RawPayload {
   readonly firstSeq: number;
   readonly appendedAtMs: number;
   readonly payload: Uint8Array;
+}
+
+/** A dead letter's event, and the seq it had. */
+export interface ReturnedLetter {
+  readonly letterId: number;
+  readonly event: LakeEvent;
+  readonly seq: number;
 }
 
 /** Dead letters whose events are appended again. */
@@ -273,8 +281,8 @@ export class ShardStore {
   }
 
   /** What a replay found is there already, under other places. */
-  putPlaces(runs: readonly PlaceRun[], ownLife: string): void {
-    this.sql.transaction(() => this.places.put(runs, ownLife));
+  putPlaces(change: PlaceChange): void {
+    this.sql.transaction(() => this.places.put(change));
   }
 
   dropLetters(letterIds: readonly number[]): void {

@@ -20,12 +20,6 @@ export interface Sifted {
   readonly duplicates: readonly number[];
 }
 
-export interface Replay {
-  readonly places: EventPlaces;
-  readonly placeOf: (at: number) => EventPlace | undefined;
-  readonly nextSeq: number;
-}
-
 /** What one call has given so far. */
 class Sieve implements Sifted {
   readonly fresh: LakeEvent[] = [];
@@ -72,26 +66,17 @@ export class TakenEvents {
     this.forgottenBelow = this.firstRowOr(stored.nextSeq);
   }
 
-  /** Which of the events have not been taken before, in the window or earlier in the call. */
-  sift(events: readonly LakeEvent[]): Sifted {
-    const sieve = new Sieve(this.window);
-    for (const [at, event] of events.entries()) sieve.take(at, event, fingerprintOf(event, this.seed));
-    return sieve;
-  }
-
   /**
-   * The same of events that a replay brings. Their places decide, however long ago they were there; what is there
-   * by its id alone, because its producer has sent it again, gets its old place's successor as well. P1, P2
+   * Which of the events have not been taken before, in the window or earlier in the call.
    *
-   * @param replay `nextSeq`: the first fresh event's
+   * @param places of events that a replay brings: they decide first, however long ago an event was there. What they
+   *   have to remember of this call is noted in them
    */
-  siftReplayed(events: readonly LakeEvent[], replay: Replay): Sifted {
-    const { places, placeOf, nextSeq } = replay;
+  sift(events: readonly LakeEvent[], places?: EventPlaces): Sifted {
     const sieve = new Sieve(this.window);
     const known: { readonly last: EventPlace; readonly fingerprint: Fingerprint }[] = [];
     for (const [at, event] of events.entries()) {
-      const place = placeOf(at);
-      const last = place === undefined ? undefined : places.vacated(place);
+      const last = places?.vacated(at);
       if (last === "there") {
         sieve.duplicates.push(at);
         continue;
@@ -100,12 +85,13 @@ export class TakenEvents {
       const freshAt = sieve.take(at, event, fingerprint);
       if (last === undefined) continue;
       if (freshAt === undefined) known.push({ last, fingerprint });
-      else places.move(last, nextSeq + freshAt);
+      else places?.move(last, places.nextSeq + freshAt);
     }
+    // There by its id alone, because its producer has sent it again: where it was before leads there now.
     const seqs = this.window.seqsOf(known.map(({ fingerprint }) => fingerprint));
     for (const { last, fingerprint } of known) {
       const seq = seqs.get(fingerprint.high);
-      if (seq !== undefined) places.move(last, seq);
+      if (seq !== undefined) places?.move(last, seq);
     }
     return sieve;
   }

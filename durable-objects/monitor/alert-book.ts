@@ -4,7 +4,15 @@
  */
 import type { Alert, AlertName, AlertReport } from "../../protocol/monitor-report.ts";
 import type { AlertReading } from "./alert-rules.ts";
-import { alertKey, goneReading, stepAlert, withoutPending, type AlertChange, type AlertState } from "./alert-state.ts";
+import {
+  alertKey,
+  goneReading,
+  silentReading,
+  stepAlert,
+  withoutPending,
+  type AlertChange,
+  type AlertState,
+} from "./alert-state.ts";
 
 export const RECENT_ALERTS = 50;
 
@@ -15,6 +23,15 @@ export interface AlertBookChange {
   readonly changes: readonly AlertChange[];
   /** What was resolved. */
   readonly resolved: readonly Alert[];
+}
+
+export interface AlertLook {
+  readonly nowMs: number;
+  readonly clearMs: number;
+  /** Nobody has looked for a while: what was about to fire begins anew. */
+  readonly hasSlept: boolean;
+  /** Of what nothing is read: whether that is because it is not there any more. */
+  readonly isGone: (subject: string) => boolean;
 }
 
 /** Sections of RUNBOOK.md. */
@@ -44,18 +61,18 @@ export class AlertBook {
     return this.states.size === 0;
   }
 
-  step(
-    readings: readonly AlertReading[],
-    times: { readonly nowMs: number; readonly clearMs: number },
-  ): AlertBookChange {
+  step(readings: readonly AlertReading[], look: AlertLook): AlertBookChange {
     const keys = new Set(readings.map(alertKey));
-    const gone = [...this.states].filter(([key]) => !keys.has(key)).map(([, state]) => goneReading(state));
+    const unread = [...this.states]
+      .filter(([key]) => !keys.has(key))
+      .map(([, state]) => (look.isGone(state.subject) ? goneReading(state) : silentReading(state)));
     const states = new Map<string, AlertState | undefined>();
     const changes: AlertChange[] = [];
-    for (const reading of [...readings, ...gone]) {
+    for (const reading of [...readings, ...unread]) {
       const key = alertKey(reading);
       const before = this.states.get(key);
-      const { state, change } = stepAlert(before, reading, times);
+      const held = before !== undefined && look.hasSlept ? withoutPending(before) : before;
+      const { state, change } = stepAlert(held, reading, look);
       if (change !== undefined) changes.push(change);
       if (!isSameStanding(before, state)) states.set(key, state);
       // What it says now, also where nothing has to be stored.
@@ -63,14 +80,9 @@ export class AlertBook {
     }
     const resolved = changes
       .filter(({ kind }) => kind === "resolved")
-      .map((change) => toAlert(change, new Date(times.nowMs).toISOString()));
+      .map((change) => toAlert(change, new Date(look.nowMs).toISOString()));
     this.recent = [...resolved.toReversed(), ...this.recent].slice(0, RECENT_ALERTS);
     return { states, changes, resolved };
-  }
-
-  /** Nobody has looked for a while: what was about to fire begins anew. */
-  forgetPending(): void {
-    for (const [key, state] of this.states) this.put(key, withoutPending(state));
   }
 
   report(): AlertReport {

@@ -93,6 +93,12 @@ export function goneReading({ alert, subject }: AlertState): AlertReading {
   return { alert, subject, value: null, levels: [], forMs: 0, message: `${subject} is not there any more.` };
 }
 
+/** An alert of which nothing can be read just now: what fires goes on, as it was last told; what was pending has not held. */
+export function silentReading({ alert, subject, value, message, firing }: AlertState): AlertReading {
+  const levels = firing === null ? [] : [{ ...firing, isOver: false, isClear: false }];
+  return { alert, subject, value, levels, forMs: 0, message };
+}
+
 function heldSince(before: AlertState | undefined, { levels }: AlertReading, nowMs: number): AlertState["overSinceMs"] {
   const over = levels.filter(({ isOver }) => isOver);
   return Object.fromEntries(over.map(({ severity }) => [severity, before?.overSinceMs[severity] ?? nowMs]));

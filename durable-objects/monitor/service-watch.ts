@@ -7,6 +7,7 @@
  */
 import type { AlertReport, MonitorReport, TestAlertReport } from "../../protocol/monitor-report.ts";
 import type { MonitorSettings } from "../../protocol/monitor-settings.ts";
+import { shardName } from "../../protocol/shard-choice.ts";
 import type { LakeTelemetry } from "../../protocol/telemetry.ts";
 import type { Alarms } from "../alarms.ts";
 import { AlertBook, toAlert, type AlertBookChange } from "./alert-book.ts";
@@ -33,6 +34,8 @@ const PENDING_INTERVALS = 3;
 /** One look at all shards and the table; never rejects. A shard that did not answer has no words of its own. */
 export interface Look {
   readonly shards: readonly ShardAnswer[];
+  /** Whether there is no other shard, as far as anybody knows. */
+  readonly isComplete: boolean;
   readonly table: TableAnswer;
 }
 
@@ -148,13 +151,11 @@ export class ServiceWatch {
   }
 
   private async lookOnce(): Promise<Sample> {
-    const { shards, table } = await this.deps.look();
+    const { shards, ...look } = await this.deps.look();
     for (const answer of shards) this.note(answer);
     try {
-      return this.take(
-        [...this.answers.values()].toSorted((left, right) => left.index - right.index),
-        table,
-      );
+      const known = [...this.answers.values()].toSorted((left, right) => left.index - right.index);
+      return this.take({ ...look, shards: known });
     } catch (error) {
       // Storage refuses: what it does not have has not happened, and is found again.
       this.state = loadState(this.deps);
@@ -169,7 +170,7 @@ export class ServiceWatch {
   }
 
   /** One turn, and one write: what was found, what follows from it, and what is to be told of that. */
-  private take(shards: readonly ShardAnswer[], table: TableAnswer): Sample {
+  private take({ shards, isComplete, table }: Look): Sample {
     const { clock, settings } = this.deps;
     const { tallies, minutes, book } = this.state;
     const nowMs = clock();
@@ -183,8 +184,13 @@ export class ServiceWatch {
     const minute = minutes.add(nowMs, { shards: grown, eventsTaken, gauges: gaugesOf(shards) });
     const window = this.state.window.add(nowMs, grown);
     const sample: Sample = { atMs: nowMs, shards, table, window };
-    if (this.hasSlept(nowMs)) book.forgetPending();
-    const step = book.step(readAlerts(sample, settings.alerts), { nowMs, clearMs: settings.alerts.clearMs });
+    const subjects = new Set(shards.map(({ index }) => shardName(index)));
+    const step = book.step(readAlerts(sample, settings.alerts), {
+      nowMs,
+      clearMs: settings.alerts.clearMs,
+      hasSlept: this.hasSlept(nowMs),
+      isGone: (subject) => isComplete && !subjects.has(subject),
+    });
     const { startedAtMs = nowMs, lastActivityAtMs = 0 } = this.state.record ?? {};
     const hasGrown = grown.some((change) => !isNothing(change.grown));
     const record = { startedAtMs, lastLookAtMs: nowMs, lastActivityAtMs: hasGrown ? nowMs : lastActivityAtMs };

@@ -116,8 +116,8 @@ export const RECIPES: readonly Recipe[] = [
   {
     name: "admin-actions",
     about: "who did what, and what came of it; refusals too",
-    events: ["AdminAction"],
-    fields: ["time", "actor", "action", "target", "result", "untold"],
+    events: ["AdminAction", "AdminRefused"],
+    fields: ["time", "event", "actor", "action", "target", "result", "untold"],
   },
   {
     name: "alerts",

@@ -171,7 +171,7 @@ test("ten wrong tokens lock their network for a second, and longer each time; ot
   expect(locked.headers.get("retry-after")).toBe("1");
   expect(await problemOf(locked)).toMatchObject({ status: 429, code: "rate_limited", budget: "admin" });
   expect((await attempt(NEW, { "CF-Connecting-IP": "203.0.113.8" })).status).toBe(200);
-  await untilLogged(service, "AdminAction", { action: "session", actor: "unknown", result: "rate_limited" });
+  await untilLogged(service, "AdminRefused", { action: "session", actor: "unknown", result: "rate_limited" });
   await expect.poll(async () => (await attempt(NEW)).status, { timeout: 10_000, interval: 100 }).toBe(200);
   expect((await attempt("wrong-again")).status).toBe(401);
   expect((await attempt(NEW)).headers.get("retry-after")).toBe("2");
@@ -203,7 +203,7 @@ test("what is logged tells who did what, and none of what opened the door", asyn
   const cookie = valueOf(await signIn(NEW));
   await call(SESSION, "GET", { cookie: `${cookie}x` });
   await call(SESSION, "DELETE", { cookie: "spillway_admin=planted.session.value", ...ACTION });
-  await untilLogged(service, "AdminAction", { action: "session/close", actor: "unknown", result: "unauthorized" });
+  await untilLogged(service, "AdminRefused", { action: "session/close", actor: "unknown", result: "unauthorized" });
   const output = service.lines.join("\n");
   expect(secretsIn(output)).toEqual([]);
   for (const secret of [OLD, NEW, cookie.slice(20), "planted.session"]) expect(output).not.toContain(secret);

@@ -14,6 +14,7 @@ import {
   tabTo,
   TOKEN,
   untilFigure,
+  untilShown,
 } from "../fixtures/admin-page.ts";
 import { faintTexts } from "../fixtures/contrast.ts";
 import { flushLake, numberedEvents, sendEvents } from "../fixtures/lake-client.ts";
@@ -118,7 +119,7 @@ describe("the operators' page is usable", () => {
 
   test.each(["light", "dark"] as const)("in %s: every text has the contrast that AA asks for", async (colorScheme) => {
     const page = await browser.openPage(service, { colorScheme });
-    await untilFigure(page, "Active streams", "1");
+    await untilFigure(page, "Active streams", /^1$/);
     await page.getByRole("button", { name: reading.requestId }).click();
     await page.locator("#inspection").waitFor();
     await screenshot(page, colorScheme);
@@ -184,6 +185,35 @@ describe("the operators' page is usable", () => {
     const ids = await page.evaluate(() => [...document.querySelectorAll("[id]")].map(({ id }) => id));
     expect(new Set(ids).size).toBe(ids.length);
     expect(await page.locator("h1").count()).toBe(1);
+  });
+
+  test("in a browser whose language is none: without the lines of the charts, which it says, and with all else", async () => {
+    const page = await browser.openPage(service, { language: "en-US@posix" });
+    const charts = page.locator(".chart");
+    await untilFigure(page, "Active streams", /^1$/);
+    expect(await page.locator("#charts-problem").innerText()).toMatch(
+      /^The charts cannot be drawn in this browser \(.+\)\. Their last values and their tables are here\.$/,
+    );
+    expect(await charts.locator("canvas").count()).toBe(0);
+    await charts.first().locator("summary").click();
+    await untilShown(
+      page,
+      () => charts.first().locator("tbody tr").count(),
+      expect.toSatisfy((rows) => rows > 0),
+    );
+    expect(await charts.first().locator(".legend b").allInnerTexts()).toContain("1");
+    await page.getByLabel("Theme").selectOption("dark");
+    expect(await faintTexts(page)).toEqual([]);
+  });
+
+  test("where its scripts cannot run: it says so, instead of nothing", async () => {
+    const page = await browser.openPage(service, { isSignedOut: true });
+    const said = page.getByText("the page’s scripts could not run");
+    expect(await said.isVisible()).toBe(false);
+    await page.route("**/admin/assets/format.js", (route) => route.abort("connectionrefused"));
+    await page.reload();
+    await said.waitFor();
+    expect(browser.takeComplaints().join()).toContain("ERR_CONNECTION_REFUSED");
   });
 
   test("by those who want no motion", async () => {

@@ -112,7 +112,7 @@ test.concurrent("admin actions, done and refused, and what flushes and commits d
   await callAdmin(lake, "expire-snapshots?keep=0");
   await callAdmin(lake, "flush", { headers: { Authorization: "Bearer wrong" } });
   const isAction = (action: string, actor: string, result: string) => (row: LakeRecord) =>
-    row.type === "AdminAction" &&
+    row.type === (actor === "unknown" ? "AdminRefused" : "AdminAction") &&
     JSON.stringify(dataOf(row)) === JSON.stringify({ action, actor, result }) &&
     row.tenant === "spillway" &&
     row.request_id === null;

@@ -6,7 +6,7 @@ import { globSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { Drill } from "../fixtures/drill.ts";
 import { readRows } from "../fixtures/icebird-lake.ts";
@@ -15,12 +15,8 @@ import { startBreakingProxy } from "../fixtures/breaking-proxy.ts";
 import { startCatalogServer } from "../fixtures/rest-catalog-server.ts";
 
 const SOURCE = "/drill";
-let drill: Drill;
-
-afterEach(() => drill.end());
-
 /** Ids of the drill's own events in the table, each as often as it is there. */
-async function idsInTable(): Promise<string[]> {
+async function idsInTable(drill: Drill): Promise<string[]> {
   const rows = await readRows(drill.service);
   return rows.filter(({ source }) => source === SOURCE).map(({ id }) => id);
 }
@@ -28,7 +24,7 @@ async function idsInTable(): Promise<string[]> {
 const idsOf = (count: number) => Array.from({ length: count }, (_, at) => String(at)).toSorted();
 
 /** The bucket's disk goes away: every put fails from now on, for real. */
-function takeBucketAway(): () => void {
+function takeBucketAway(drill: Drill): () => void {
   const blobs = join(drill.folder, "state", "state", "r2", "spillway-lake", "blobs");
   renameSync(blobs, `${blobs}.away`);
   writeFileSync(blobs, "");
@@ -38,13 +34,13 @@ function takeBucketAway(): () => void {
   };
 }
 
-test("Buffer fills, Flushes fail: a burst meets a bucket that fails; producers are told, and nothing is lost", async () => {
-  drill = await Drill.begin({
+test.concurrent("Buffer fills, Flushes fail: a burst meets a bucket that fails; producers are told, and nothing is lost", async () => {
+  await using drill = await Drill.begin({
     vars: { ICEBERG_SHARDS: 1, ICEBERG_SHARD_MAX_EVENTS: 10_000, ICEBERG_BUFFER_TIMEOUT_MS: 1000 },
   });
   await sendEvents(drill.service, numberedEvents(SOURCE, 50));
   await drill.type("Buffer fills", "scripts/spillway flush");
-  const giveBack = takeBucketAway();
+  const giveBack = takeBucketAway(drill);
   await sendEvents(drill.service, numberedEvents(SOURCE, 9100, { firstId: 50 }));
 
   expect(await drill.untilFiring("BufferFill")).toMatchObject({ severity: "critical" });
@@ -73,11 +69,11 @@ test("Buffer fills, Flushes fail: a burst meets a bucket that fails; producers a
   await drill.type("Buffer fills", "scripts/spillway flush");
   await drill.untilResolved("BufferFill");
   await drill.untilResolved("FlushFailing");
-  expect((await idsInTable()).toSorted()).toEqual(idsOf(11_150));
+  expect((await idsInTable(drill)).toSorted()).toEqual(idsOf(11_150));
 });
 
-test("Buffer fills: a buffer that is emptied and replayed is in the table once, whatever came meanwhile", async () => {
-  drill = await Drill.begin({ vars: { ICEBERG_SHARDS: 1, ICEBERG_BUFFER_TIMEOUT_MS: 600_000 } });
+test.concurrent("Buffer fills: a buffer that is emptied and replayed is in the table once, whatever came meanwhile", async () => {
+  await using drill = await Drill.begin({ vars: { ICEBERG_SHARDS: 1, ICEBERG_BUFFER_TIMEOUT_MS: 600_000 } });
   await sendEvents(drill.service, numberedEvents(SOURCE, 500));
   expect(await drill.type("Buffer fills", "scripts/spillway export --shard 0 --out shard-0.ndjson")).toMatchObject({
     code: 0,
@@ -94,14 +90,14 @@ test("Buffer fills: a buffer that is emptied and replayed is in the table once, 
   }
   expect(await drill.type("Buffer fills", "scripts/spillway replay shard-0.ndjson")).toMatchObject({ code: 0 });
   await drill.type("Buffer fills", "scripts/spillway flush");
-  expect((await idsInTable()).toSorted()).toEqual(idsOf(507));
+  expect((await idsInTable(drill)).toSorted()).toEqual(idsOf(507));
 });
 
-test("The catalog fails: files wait for it, and are in the table once when it is back", async () => {
+test.concurrent("The catalog fails: files wait for it, and are in the table once when it is back", async () => {
   const catalog = await startCatalogServer({ tableLocation: "s3://spillway-lake/warehouse/spillway/events" });
   const proxy = await startBreakingProxy(catalog.uri);
   try {
-    drill = await Drill.begin({
+    await using drill = await Drill.begin({
       vars: {
         ICEBERG_SHARDS: 1,
         ICEBERG_BUFFER_TIMEOUT_MS: 1000,
@@ -137,7 +133,7 @@ test("The catalog fails: files wait for it, and are in the table once when it is
 });
 
 /** A row of the shard is damaged on its disk: its events can never be encoded. */
-function damageBufferedRows(): void {
+function damageBufferedRows(drill: Drill): void {
   const files = globSync(join(drill.folder, "state", "state", "do", "spillway-EventBuffer", "*.sqlite"));
   for (const file of files) {
     const database = new DatabaseSync(file);
@@ -147,10 +143,10 @@ function damageBufferedRows(): void {
   }
 }
 
-test("Dead letters: what is damaged is set aside, holds up nothing, and is let go with a copy", async () => {
-  drill = await Drill.begin({ vars: { ICEBERG_SHARDS: 1, ICEBERG_BUFFER_TIMEOUT_MS: 600_000 } });
+test.concurrent("Dead letters: what is damaged is set aside, holds up nothing, and is let go with a copy", async () => {
+  await using drill = await Drill.begin({ vars: { ICEBERG_SHARDS: 1, ICEBERG_BUFFER_TIMEOUT_MS: 600_000 } });
   await sendEvents(drill.service, numberedEvents("/drill/damaged", 5));
-  await drill.redeploy({}, damageBufferedRows);
+  await drill.redeploy({}, () => damageBufferedRows(drill));
   await sendEvents(drill.service, numberedEvents(SOURCE, 20));
   expect(await drill.type("Buffer fills", "scripts/spillway flush")).toMatchObject({ code: 0 });
   await drill.untilFiring("DeadLetters");
@@ -162,5 +158,5 @@ test("Dead letters: what is damaged is set aside, holds up nothing, and is let g
   expect(purged).toMatchObject({ code: 0 });
   expect((await lakeStatus(drill.service)).shards[0]?.dead_letters).toBe(0);
   await drill.untilResolved("DeadLetters");
-  expect((await idsInTable()).toSorted()).toEqual(idsOf(20));
+  expect((await idsInTable(drill)).toSorted()).toEqual(idsOf(20));
 });

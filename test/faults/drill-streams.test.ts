@@ -2,39 +2,45 @@
  * Drills of streams: the resume secret changed wrongly; readers that see gaps; streams and readers that are
  * stuck. Each alert is seen, its section of RUNBOOK.md followed as it stands.
  */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { Drill } from "../fixtures/drill.ts";
 import { readRows } from "../fixtures/icebird-lake.ts";
 import { liveSource, numberedEvents, numbers } from "../fixtures/live-source.ts";
 import { readStream, resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
-import { sendChunks, startUpstream, type Upstream } from "../fixtures/upstream.ts";
-import { openUnread } from "../fixtures/unread-response.ts";
+import { sendChunks, startUpstream } from "../fixtures/upstream.ts";
 import { TEST_SECRETS } from "../fixtures/test-secrets.ts";
 
 const OLD_SECRET = TEST_SECRETS.SSE_RESUME_SECRET;
 const NEW_SECRET = "drill-resume-secret-0123456789abcdef0123456789a";
 const EVENTS = 40;
+const STUCK_TIMEOUT_MS = 100_000;
 
-let upstream: Upstream;
-let drill: Drill;
-
-beforeAll(async () => {
-  upstream = await startUpstream();
-});
-afterEach(() => drill.end());
-afterAll(() => upstream.stop());
-
-async function begin(vars: Readonly<Record<string, unknown>> = {}, route: object = {}): Promise<void> {
-  const ROUTES = [{ name: "chat", upstream: `${upstream.origin}/chat`, allowGet: true, ...route }];
-  drill = await Drill.begin({ vars: { ROUTES, ICEBERG_SHARDS: 1, ICEBERG_BUFFER_TIMEOUT_MS: 1000, ...vars } });
+/** A drill with one route, and its source. */
+async function begin(vars: Readonly<Record<string, unknown>> = {}) {
+  const upstream = await startUpstream();
+  const routes = (route: object = {}) => [
+    { name: "chat", upstream: `${upstream.origin}/chat`, allowGet: true, ...route },
+  ];
+  const common = { ROUTES: routes(), ICEBERG_SHARDS: 1, ICEBERG_BUFFER_TIMEOUT_MS: 1000 };
+  const drill = await Drill.begin({ vars: { ...common, ...vars } });
+  const origin = drill.service.origin;
+  return {
+    drill,
+    upstream,
+    routes,
+    chat: () => readStream(`${origin}/chat/stream`),
+    resume: (token: string, after: string) => resumeStream(`${origin}/chat/resume`, token, after),
+    async [Symbol.asyncDispose]() {
+      await drill[Symbol.asyncDispose]();
+      await upstream.stop();
+    },
+  };
 }
 
-const chat = () => readStream(`${drill.service.origin}/chat/stream`);
-const resume = (token: string, after: string) => resumeStream(`${drill.service.origin}/chat/resume`, token, after);
-
-test("Resumes fail: the secret was changed without keeping the old one, and no stream is lost for it", async () => {
-  await begin();
+test.concurrent("Resumes fail: the secret was changed without keeping the old one, and no stream is lost for it", async () => {
+  await using scene = await begin();
+  const { drill, upstream, chat, resume } = scene;
   upstream.handle(sendChunks([numberedEvents(1, EVENTS)]));
   const readers: SseReading[] = [];
   for (let at = 0; at < 6; at++) readers.push(await chat());
@@ -56,9 +62,10 @@ test("Resumes fail: the secret was changed without keeping the old one, and no s
   await drill.untilResolved("ResumeSuccess");
 });
 
-test("Readers see gaps: a route without fold, and no more of them with one", async () => {
+test.concurrent("Readers see gaps: a route without fold, and no more of them with one", async () => {
   const small = { SSE_BUFFER_MAX_EVENTS: 20 };
-  await begin(small);
+  await using scene = await begin(small);
+  const { drill, upstream, routes, chat, resume } = scene;
   upstream.handle(sendChunks([numberedEvents(1, 200)]));
   const first = await chat();
   await first.until(() => first.outcome === "closed", "the end");
@@ -69,8 +76,7 @@ test("Readers see gaps: a route without fold, and no more of them with one", asy
   const logs = await drill.type("Readers see gaps", "$LOGS | npm run --silent logs -- trims");
   expect(logs.stdout).toContain("max_events");
 
-  const ROUTES = [{ name: "chat", upstream: `${upstream.origin}/chat`, allowGet: true, fold: "text" }];
-  await drill.redeploy({ ...small, ROUTES });
+  await drill.redeploy({ ...small, ROUTES: routes({ fold: "text" }) });
   upstream.handle(sendChunks([numberedEvents(1, 200)]));
   const second = await chat();
   await second.until(() => second.outcome === "closed", "the end");
@@ -81,8 +87,9 @@ test("Readers see gaps: a route without fold, and no more of them with one", asy
   await drill.untilResolved("TrimRate");
 });
 
-test("Streams or readers are stuck: they are found, one is cancelled, and the table tells of it", async () => {
-  await begin();
+test.concurrent("Streams or readers are stuck: one is found, cancelled, and the table tells of it", async () => {
+  await using scene = await begin();
+  const { drill, upstream, chat } = scene;
   const source = liveSource();
   upstream.handle(source.handler);
   const answer = chat();
@@ -90,14 +97,16 @@ test("Streams or readers are stuck: they are found, one is cancelled, and the ta
   const reader = await answer;
   source.send(numberedEvents(1, 5));
   await reader.until(() => reader.data.length === 5, "five events");
-  const unread = await openUnread(`${drill.service.origin}/chat/stream?idempotency_key=drill-stuck-reader-1`);
   const { requestId } = reader;
   const values = { REQUEST_ID: requestId };
   const section = "Streams or readers are stuck";
+  // Its source is silent from now on; a minute of that counts as stuck.
+  const list = async () => (await drill.type(section, "scripts/spillway streams list --state stuck")).stdout;
+  expect(await list()).not.toContain(requestId);
+  await expect.poll(list, { timeout: STUCK_TIMEOUT_MS, interval: 5_000 }).toContain(requestId);
   const shown = await drill.type(section, 'scripts/spillway streams show "$REQUEST_ID"', values);
   expect(shown).toMatchObject({ code: 0 });
   expect(shown.stdout).toContain(requestId);
-  expect(await drill.type(section, "scripts/spillway streams list --state stuck")).toMatchObject({ code: 0 });
 
   const cancelled = await drill.type(section, 'scripts/spillway streams cancel "$REQUEST_ID"', values);
   expect(cancelled).toMatchObject({ code: 0 });
@@ -109,5 +118,5 @@ test("Streams or readers are stuck: they are found, one is cancelled, and the ta
   const rows = await readRows(drill.service);
   const types = rows.filter((row) => row.request_id === requestId).map(({ type }) => type);
   expect(types).toEqual(expect.arrayContaining(["SseStreamStarted", "SseStreamEnded"]));
-  unread.destroy();
+  expect(await list()).not.toContain(requestId);
 });

@@ -4,7 +4,7 @@
 import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
 
-import type { TelemetryRecord } from "../../protocol/telemetry.ts";
+import { createLogSink, type TelemetryRecord } from "../../protocol/telemetry.ts";
 import { readConfig } from "../../workers/config.ts";
 import { REFUSALS_PER_MIN } from "../../workers/http/admin-audit.ts";
 import { createAdminGuard, type AdminAction, type AdminHandler } from "../../workers/http/admin-auth.ts";
@@ -166,7 +166,7 @@ describe("another site", () => {
         expect([response.status, (await response.json()) as object]).toMatchObject([403, { code: "csrf" }]);
       }
     }
-    expect(current.told.filter(({ event }) => event === "AdminAction").slice(1)).toMatchObject(
+    expect(current.told.filter(({ event }) => event === "AdminRefused")).toMatchObject(
       attempts.flatMap(() => ["act", "session/close"].map((action) => ({ action, actor: "ann", result: "csrf" }))),
     );
     expect(
@@ -270,14 +270,17 @@ describe("guessing", () => {
 /** What was told, without name and time. */
 const entries = ({ told }: Scene) =>
   told.map((record) => {
-    const { event, time, ...rest } = record as Extract<TelemetryRecord, { event: "AdminAction" }>;
-    expect([event, Date.parse(time)]).toEqual(["AdminAction", expect.any(Number)]);
+    const { event, time, ...rest } = record as Extract<TelemetryRecord, { event: "AdminAction" | "AdminRefused" }>;
+    expect([event, Date.parse(time)]).toEqual([
+      rest.actor === "unknown" ? "AdminRefused" : "AdminAction",
+      expect.any(Number),
+    ]);
     return rest;
   });
 
 describe("the record", () => {
   test("tells every action with actor, result and target, and no look that went well", async () => {
-    const target: AdminAction = { name: "reset", target: (context) => context.req.query("shard") };
+    const target: AdminAction = { name: "reset", target: (context) => context.req.query("shard"), query: ["shard"] };
     const current = scene([[target, () => new Response(null, { status: 409 })]]);
     await current.call("act", { headers: bearer(ANN) });
     await current.call("look", { method: "GET", headers: bearer(ANN) });
@@ -321,6 +324,21 @@ describe("the record", () => {
     current.nowMs += 60_000;
     await current.call("act");
     expect(entries(current).at(-1)).toEqual({ action: "act", actor: "unknown", result: "unauthorized", untold: 25 });
+  });
+
+  test("what is done is logged whatever came before it in the same second: refusals, or many actions", async () => {
+    const lines: string[] = [];
+    const current = scene();
+    const log = createLogSink((line) => lines.push(line));
+    const logged = () => {
+      for (const record of current.told.splice(0)) log(record);
+      return lines.splice(0).map((line) => JSON.parse(line) as Record<string, unknown>);
+    };
+    for (let n = 0; n < REFUSALS_PER_MIN; n++) await current.call("act");
+    await current.call("act", { headers: bearer(ANN) });
+    expect(logged().at(-1)).toMatchObject({ event: "AdminAction", action: "act", actor: "ann" });
+    for (let n = 0; n < 3 * REFUSALS_PER_MIN; n++) await current.call("act", { headers: bearer(ANN) });
+    expect(logged()).toHaveLength(3 * REFUSALS_PER_MIN);
   });
 
   test("holds no token and no session", async () => {

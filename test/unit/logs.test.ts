@@ -143,6 +143,14 @@ describe("npm run logs", () => {
     expect(stderr).toContain(words);
   });
 
+  test("writes no character that steers a terminal or reorders what is read, and says the same", () => {
+    const hostile = { reason: "a\u009B31m\u202Eb\u007F", route: "r\nn" };
+    const { stdout } = logs(["trims"], `${JSON.stringify({ event: "SseBufferTrimmed", ...hostile })}\n`);
+    // oxlint-disable-next-line no-control-regex
+    expect(stdout).not.toMatch(/[\u007F-\u009F\u202E]/);
+    expect(JSON.parse(stdout)).toMatchObject(hostile);
+  });
+
   test("explains itself, and gives its jq text", () => {
     expect(logs(["--help"])).toMatchObject({ status: 0, stdout: expect.stringContaining("lost-and-set-aside") });
     expect(logs(["errors", "--jq"]).stdout).toMatch(/^jq -c '\.logs.*"Misconfigured".*'\n$/);

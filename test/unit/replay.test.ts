@@ -8,24 +8,25 @@ import { describe, expect, it } from "vitest";
 import { exportLine } from "../../protocol/buffer-export.ts";
 import type { AppendCall } from "../../protocol/lake-call.ts";
 import type { LakeEvent, LakeRow } from "../../protocol/lake-event.ts";
+import { shardOf } from "../../protocol/shard-choice.ts";
 import { exportText } from "../../workers/buffer-export.ts";
 import { chooseShard } from "../../workers/ingest/shard-choice.ts";
 import { checkSections } from "../../workers/replay/export-body.ts";
 import { readExportedLine } from "../../workers/replay/exported-line.ts";
-import { replay, shardOfReplayed } from "../../workers/replay/replay.ts";
+import { replay } from "../../workers/replay/replay.ts";
 import { DAY_MS, eventOf, eventsOf, START_MS } from "../fixtures/lake-parts.ts";
 
 const SHARD = "0-3fa9c1d2";
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-function rowsOf(events: readonly LakeEvent[]): LakeRow[] {
-  return events.map((event, at) => ({ ...event, shard: SHARD, seq: at + 1, ingestTimeUs: START_MS * 1000 }));
+function rowsOf(events: readonly LakeEvent[], shard = SHARD): LakeRow[] {
+  return events.map((event, at) => ({ ...event, shard, seq: at + 1, ingestTimeUs: START_MS * 1000 }));
 }
 
 /** A whole export, its lines given in pages of `pageSize`. */
-async function exportOf(events: readonly LakeEvent[], pageSize = 3): Promise<string> {
-  const lines = rowsOf(events).map(exportLine.event);
-  const shards = [{ index: 0, shard: SHARD, events: events.length, uptoSeq: events.length }];
+async function exportOf(events: readonly LakeEvent[], pageSize = 3, shard = SHARD): Promise<string> {
+  const lines = rowsOf(events, shard).map(exportLine.event);
+  const shards = [{ index: 0, shard, events: events.length, uptoSeq: events.length }];
   let text = "";
   const pages = exportText(shards, "2026-11-21T09:00:00.000Z", async (_, { afterSeq, uptoSeq }) => {
     const end = Math.min(afterSeq + pageSize, uptoSeq);
@@ -38,7 +39,9 @@ async function exportOf(events: readonly LakeEvent[], pageSize = 3): Promise<str
 
 const read = (event: unknown) => readExportedLine(JSON.stringify({ event }));
 
-function makePort(shardCount = 4, answer: (call: AppendCall) => "full" | "broken" | undefined = () => undefined) {
+type Answer = (call: AppendCall) => "full" | "broken" | undefined;
+
+function makePort(shardCount = 4, answer: Answer = () => undefined, known: readonly number[] | undefined = []) {
   const calls: AppendCall[] = [];
   const appendToShard = async (call: AppendCall) => {
     const fault = answer(call);
@@ -47,7 +50,9 @@ function makePort(shardCount = 4, answer: (call: AppendCall) => "full" | "broken
     calls.push(call);
     return { ok: true, accepted: call.events.length, duplicates: [] } as const;
   };
-  return { calls, port: { shardCount, appendToShard } };
+  const findShards = async () =>
+    known === undefined ? { indexes: [], error: "no table object" } : { indexes: known, error: null };
+  return { calls, port: { shardCount, appendToShard, findShards } };
 }
 
 describe("an export", () => {
@@ -111,7 +116,7 @@ describe("a line", () => {
   const sound = { id: "1", source: "/s", type: "t", time: "2026-11-21T10:00:00.5Z", tenant: "acme" };
 
   it("needs id, source, type, time and tenant alone", () => {
-    expect(read(sound)).toMatchObject({ ok: true, shardIndex: undefined, event: { id: "1", data: undefined } });
+    expect(read(sound)).toMatchObject({ ok: true, place: undefined, event: { id: "1", data: undefined } });
   });
 
   it.each([
@@ -140,16 +145,46 @@ describe("a line", () => {
 });
 
 describe("where an event goes", () => {
-  it("is where ingest would send it; the service's own goes where it was", () => {
-    for (const event of eventsOf(20)) {
-      expect(shardOfReplayed({ event, shardIndex: 3 }, 4)).toBe(chooseShard(event, 4));
+  const lineOf = (event: LakeEvent, place: object) =>
+    JSON.stringify({ ...place, event: JSON.parse(exportLine.event(rowsOf([event])[0] as LakeRow)).event });
+
+  it("is the shard of its life, with its place; of a life that no shard has, always the same other one", async () => {
+    const { calls, port } = makePort(4, undefined, [0, 1, 2, 3, 9]);
+    const lives = ["3-3fa9c1d2", "9-3fa9c1d2", "8-3fa9c1d2"];
+    const lines = lives.flatMap((shard) => eventsOf(5).map((event, at) => lineOf(event, { shard, seq: at + 1 })));
+    expect(await replay(bytes(lines.join("\n")), port)).toMatchObject({ ok: true, value: { accepted: 15 } });
+    const byLife = Map.groupBy(calls, ({ places }) => places?.[0]?.life);
+    expect(byLife.get("3-3fa9c1d2")).toMatchObject([{ shardIndex: 3 }]);
+    expect(byLife.get("9-3fa9c1d2")).toMatchObject([{ shardIndex: 9 }]);
+    expect(byLife.get("8-3fa9c1d2")).toMatchObject([{ shardIndex: shardOf(["8-3fa9c1d2"], 4) }]);
+    for (const [life, [call]] of byLife) {
+      expect(call?.places).toEqual([1, 2, 3, 4, 5].map((seq) => ({ life, seq })));
     }
-    const own = eventOf({ source: "spillway/streams/chat", requestId: "r1" });
-    expect(shardOfReplayed({ event: own, shardIndex: 3 }, 4)).toBe(3);
-    const elsewhere = shardOfReplayed({ event: own, shardIndex: 9 }, 4);
-    expect(elsewhere).toBe(shardOfReplayed({ event: own, shardIndex: undefined }, 4));
-    expect(elsewhere).toBeLessThan(4);
   });
+
+  it("cannot be told while the table object is away and the life is no configured shard's: nothing is sent", async () => {
+    const { calls, port } = makePort(4, undefined, undefined);
+    const [event] = eventsOf(1);
+    if (event === undefined) throw new Error("no event");
+    const gone = await replay(bytes(lineOf(event, { shard: "9-3fa9c1d2", seq: 1 })), port);
+    expect(gone).toMatchObject({ ok: false, error: { code: "storage_unavailable", reason: "no table object" } });
+    expect(calls).toEqual([]);
+    expect(await replay(bytes(lineOf(event, { shard: "3-3fa9c1d2", seq: 1 })), port)).toMatchObject({ ok: true });
+  });
+
+  it.each([{}, { shard: "0-3fa9c1d2" }, { shard: "x", seq: 1 }, { shard: "0-3fa9c1d2", seq: 0 }, { seq: "1" }])(
+    "without a whole place, as in %j, is where ingest would send it",
+    async (place) => {
+      const { calls, port } = makePort(4);
+      const events = eventsOf(20);
+      await replay(bytes(events.map((event) => lineOf(event, place)).join("\n")), port);
+      expect(calls.flatMap((call) => call.events)).toHaveLength(20);
+      for (const { events: sent, places, shardIndex } of calls) {
+        expect(sent.every((event) => chooseShard(event, 4) === shardIndex)).toBe(true);
+        expect(new Set(places)).toEqual(new Set([undefined]));
+      }
+    },
+  );
 
   it("never brings more days at once than a request may", async () => {
     const events = Array.from({ length: 250 }, (_, day) => eventOf({ timeUs: (START_MS - day * DAY_MS) * 1000 }));
@@ -165,8 +200,8 @@ describe("a shard that does not take them", () => {
     ["broken", { code: "storage_unavailable" }],
   ] as const)("because it is %s: the replay ends, and says so", async (fault, error) => {
     const { calls, port } = makePort(2, ({ shardIndex }) => (shardIndex === 1 ? fault : undefined));
-    const events = eventsOf(40);
-    expect(await replay(bytes(await exportOf(events)), port)).toMatchObject({ ok: false, error });
+    const text = (await exportOf(eventsOf(40))) + (await exportOf(eventsOf(40), 3, "1-3fa9c1d2"));
+    expect(await replay(bytes(text), port)).toMatchObject({ ok: false, error });
     expect(calls.every(({ shardIndex }) => shardIndex === 0)).toBe(true);
   });
 });

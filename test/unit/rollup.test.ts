@@ -76,11 +76,11 @@ describe("counters", () => {
   it("count what was held back before it reached a shard, under labels that say that no more is known", () => {
     const rollup = rollupOf(
       { event: "SseResumeFailed", code: "token_expired", suppressed: 40 },
-      { event: "AdminAction", action: "flush", actor: "unknown", result: "unauthorized", untold: 7 },
+      { event: "AdminRefused", action: "flush", actor: "unknown", result: "unauthorized", untold: 7 },
     );
     expect(counters(rollup)).toMatchObject({
       telemetry_events: { "": 2 },
-      telemetry_suppressed_events: { SseResumeFailed: 40, AdminAction: 7 },
+      telemetry_suppressed_events: { SseResumeFailed: 40, AdminRefused: 7 },
       resume_failures: { token_expired: 1, other: 40 },
       admin_actions: { "flush|unauthorized": 1, "other|other": 7 },
     });
@@ -224,6 +224,13 @@ it("flushes, commits and operators' actions are listed, the newest first, failur
   const many = rollup.report(SHARD, START_MS).adminActions;
   expect(many).toHaveLength(ROLLUP_LIMITS.notes);
   expect(many[0]).toMatchObject({ action: "a49" });
+  const refusal = { event: "AdminRefused", action: "flush", actor: "unknown", result: "unauthorized" } as const;
+  for (let at = 0; at < 100; at++) note(rollup, refusal);
+  const { adminActions: flooded } = rollup.report(SHARD, START_MS);
+  expect(flooded.filter(({ actor }) => actor === "unknown")).toHaveLength(5);
+  expect(flooded.filter(({ actor }) => actor === "ops").map(({ action }) => action)).toEqual(
+    many.slice(0, ROLLUP_LIMITS.notes - 5).map(({ action }) => action),
+  );
 });
 
 it("a timeline holds what was told of a stream last, in its order, for the streams heard of last", () => {
@@ -281,5 +288,6 @@ const KINDS = [
   "IcebergCommitFailed",
   "TelemetryDropped",
   "AdminAction",
+  "AdminRefused",
   "AlertFired",
 ];

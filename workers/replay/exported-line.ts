@@ -13,6 +13,7 @@ import {
   EVENT_TYPE_MAX_CHARS,
   INGEST_EVENT_MAX_DEPTH,
 } from "../../protocol/ingest-limits.ts";
+import type { EventPlace } from "../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../protocol/lake-event.ts";
 import { faultOfText, kindOf } from "../ingest/attribute-rules.ts";
 import { scanValue } from "../ingest/json-scan.ts";
@@ -23,15 +24,16 @@ export type LineReading =
   | {
       readonly ok: true;
       readonly event: LakeEvent;
-      /** Index of the shard that had it. */
-      readonly shardIndex: number | undefined;
+      /** Where it was, as far as the line says so. */
+      readonly place: EventPlace | undefined;
     }
   | { readonly ok: false; readonly detail: string };
 
 /** A row of storage holds 2 MB (platform limit), and an event is never split. */
 const EVENT_MAX_BYTES = 1_900_000;
 const TENANT_MAX_CHARS = 256;
-const SHARD = /^(\d{1,3})-[0-9a-f]+$/;
+/** A shard's index, and the random part of its life's name. */
+const LIFE = /^(0|[1-9]\d{0,2})-[0-9a-f]{1,8}$/;
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -45,11 +47,20 @@ export function readExportedLine(text: string): LineReading | undefined {
     return isFrame ? undefined : bad("has no `event`");
   }
   if (!isObject(line["event"])) return bad(`event: an object is needed, found ${kindOf(line["event"])}`);
-  const { shard } = line;
-  const origin = typeof shard === "string" ? SHARD.exec(shard)?.[1] : undefined;
   const reading = readEvent(line["event"]);
   if (typeof reading === "string") return bad(reading);
-  return { ok: true, event: reading, shardIndex: origin === undefined ? undefined : Number(origin) };
+  return { ok: true, event: reading, place: placeOf(line) };
+}
+
+/** Index of the shard whose life has this name. */
+export function shardIndexOf(life: string): number {
+  return Number(LIFE.exec(life)?.[1]);
+}
+
+function placeOf({ shard: life, seq }: Members): EventPlace | undefined {
+  if (typeof life !== "string" || !LIFE.test(life)) return undefined;
+  const isSeq = typeof seq === "number" && Number.isSafeInteger(seq) && seq >= 1;
+  return isSeq ? { life, seq } : undefined;
 }
 
 /** @returns the event, or what is wrong with it */

@@ -4,7 +4,7 @@
 import type { TestAlertReport } from "../../../protocol/monitor-report.ts";
 import type { Command } from "../command.ts";
 import { EXIT } from "../exit-codes.ts";
-import { table, text } from "../units.ts";
+import { table, text, type Column } from "../units.ts";
 
 interface Alert {
   readonly alert: string;
@@ -39,22 +39,25 @@ const SHOW: Command = {
 function alertsText({ firing, recent }: AlertLists, bold: (title: string) => string): string {
   const over = recent.filter(({ resolved_at: at }) => at !== null);
   return [
-    `${bold("Firing")}\n${firing.length === 0 ? "Nothing." : alertTable(firing)}`,
-    ...(over.length === 0 ? [] : [`${bold("Resolved")}\n${alertTable(over)}`]),
+    `${bold("Firing")}\n${firing.length === 0 ? "Nothing." : table(firing, COLUMNS)}`,
+    ...(over.length === 0 ? [] : [`${bold("Resolved")}\n${table(over, [...COLUMNS, UNTIL])}`]),
   ].join("\n\n");
 }
 
-function alertTable(alerts: readonly Alert[]): string {
-  return table(alerts, [
-    { title: "alert", cell: ({ alert }) => alert },
-    { title: "severity", cell: ({ severity }) => severity },
-    { title: "subject", cell: ({ subject }) => text(subject) },
-    { title: "value", cell: ({ value }) => text(value), isNumber: true },
-    { title: "threshold", cell: ({ threshold }) => text(threshold), isNumber: true },
-    { title: "since", cell: ({ since }) => since },
-    { title: "until", cell: ({ resolved_at: at }) => text(at) },
-    { title: "runbook", cell: ({ runbook }) => runbook },
-  ]);
+const COLUMNS: readonly Column<Alert>[] = [
+  { title: "alert", cell: ({ alert }) => alert },
+  { title: "severity", cell: ({ severity }) => severity },
+  { title: "subject", cell: ({ subject }) => text(subject) },
+  { title: "value", cell: ({ value }) => measured(value), isNumber: true },
+  { title: "threshold", cell: ({ threshold }) => measured(threshold), isNumber: true },
+  { title: "since", cell: ({ since }) => since },
+  { title: "runbook", cell: ({ runbook }) => runbook },
+];
+const UNTIL: Column<Alert> = { title: "until", cell: ({ resolved_at: at }) => text(at) };
+
+/** Shares and seconds: what is behind the third decimal is no news. */
+function measured(value: number | string | null): string {
+  return typeof value === "number" ? value.toLocaleString("en-GB", { maximumFractionDigits: 3 }) : text(value);
 }
 
 const TEST: Command = {

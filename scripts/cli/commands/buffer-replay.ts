@@ -150,6 +150,7 @@ async function send(api: AdminApi, chunk: Chunk, sending: Sending): Promise<void
   const { context, totals, expected } = sending;
   sending.nextLine = chunk.fileLines[0] ?? sending.nextLine;
   const answer = await sendUntilTaken(api, chunk, context);
+  sending.nextLine = (chunk.fileLines.at(-1) ?? 0) + 1;
   totals.events += chunk.fileLines.length;
   totals.accepted += answer.accepted;
   totals.duplicates += answer.duplicates;
