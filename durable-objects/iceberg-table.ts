@@ -37,6 +37,8 @@ import { sleep, within } from "../protocol/timing.ts";
 const CATALOG_TIMEOUT_MS = 30_000;
 /** Whoever asks how things are wants an answer when they are bad, too. */
 const STATUS_TIMEOUT_MS = 5_000;
+/** Telemetry that hangs must not hold up all that follows. */
+const SHARD_TIMEOUT_MS = 5_000;
 /** Of no object: whether the bucket answers is what is asked. */
 const PROBE_KEY = "readiness-probe";
 /** How often a faulty configuration is looked at again. */
@@ -185,7 +187,8 @@ export class IcebergTable extends DurableObject<Env> {
       // Riding along there: what a commit tells must not cause the next one.
       send: async (events) => {
         const shard = this.env.EVENT_BUFFER_DO.getByName(shardName(0));
-        return (await shard.append({ shardIndex: 0, events, isRiding: true })).ok;
+        const append = async () => (await shard.append({ shardIndex: 0, events, isRiding: true })).ok;
+        return within(append(), "the shard", SHARD_TIMEOUT_MS);
       },
       waitUntil: (work) => this.ctx.waitUntil(work),
       sleep,

@@ -113,7 +113,12 @@ export class ServiceMonitor extends DurableObject<Env> {
         "the shard",
         SHARD_TIMEOUT_MS,
       );
-      return { index, digest: rollup === undefined ? undefined : digestOf(rollup), status, isReachable: true };
+      return {
+        index,
+        digest: rollup === undefined ? undefined : digestOf(rollup, Date.now()),
+        status,
+        isReachable: true,
+      };
     } catch {
       return { index, digest: undefined, status: undefined, isReachable: false };
     }

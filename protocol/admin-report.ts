@@ -30,3 +30,17 @@ export interface AdminStatus {
   readonly table: TableStatus | null;
   readonly table_error: string | null;
 }
+
+/** A shard that never took an event. */
+export const UNUSED_SHARD: ShardStatus = {
+  shard: "",
+  events: 0,
+  bytes: 0,
+  buffer_fill_rate: 0,
+  oldest_age_ms: null,
+  pending_batches: 0,
+  dead_letters: 0,
+  last_flush_at: null,
+  last_error: null,
+  next_attempt_at: null,
+};

@@ -11,6 +11,7 @@ export const ALERT_NAMES = [
   "ResumeSuccess",
   "TrimRate",
   "FlushFailing",
+  "ShardUnreachable",
   "CatalogFailing",
   "DeadLetters",
   "Degraded",

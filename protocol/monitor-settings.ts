@@ -24,6 +24,8 @@ export interface AlertSettings {
   /** How long a rate must be bad before it counts. */
   readonly rateForMs: number;
   readonly catalogForMs: number;
+  /** How long a shard must not answer. */
+  readonly shardForMs: number;
   /** Failures of a shard within the window. */
   readonly flushFailures: number;
   /** More than so many within the window. */
@@ -65,6 +67,7 @@ export const MONITOR_NUMBER_VARIABLES = {
   ALERT_MIN_EVENTS: { fallback: 1000, min: 1, max: 1_000_000_000 },
   ALERT_RATE_FOR_SEC: { fallback: 60, min: 0, max: 3600 },
   ALERT_CATALOG_FOR_SEC: { fallback: 60, min: 0, max: 3600 },
+  ALERT_SHARD_FOR_SEC: { fallback: 60, min: 0, max: 3600 },
   ALERT_FLUSH_FAILURES: { fallback: 3, min: 1, max: 1000 },
   ALERT_DEAD_LETTERS: { fallback: 0, min: 0, max: 1_000_000_000 },
   ALERT_DEGRADED: { fallback: 0, min: 0, max: 1_000_000_000 },
@@ -126,6 +129,7 @@ function toAlertSettings(numbers: Numbers): AlertSettings {
     },
     rateForMs: numbers.ALERT_RATE_FOR_SEC * MS_PER_SEC,
     catalogForMs: numbers.ALERT_CATALOG_FOR_SEC * MS_PER_SEC,
+    shardForMs: numbers.ALERT_SHARD_FOR_SEC * MS_PER_SEC,
     flushFailures: numbers.ALERT_FLUSH_FAILURES,
     deadLetters: numbers.ALERT_DEAD_LETTERS,
     degraded: numbers.ALERT_DEGRADED,

@@ -19,6 +19,8 @@ export const COUNTERS = {
   resume_successes: ["route"],
   /** By problem code; `token_invalid` and the like were refused before any stream was asked. */
   resume_failures: ["code"],
+  /** Of those: without a token, or with one that no key of ours has signed. Anybody can cause them. */
+  forged_resumes: [],
   /** Events of sources, as far as telemetry of their streams has told: late for quiet streams, never too many. */
   source_events: [],
   trimmed_events: ["reason", "priority"],

@@ -1,6 +1,7 @@
 /**
  * Entry of the Worker: exports only. Services are made once per isolate and bindings.
  */
+import { waitUntil } from "cloudflare:workers";
 import type { Hono } from "hono";
 
 import { createKeyRing } from "../protocol/resume-token.ts";
@@ -69,6 +70,7 @@ async function createAppFor(env: Env): Promise<Hono<HonoEnv>> {
     randomId: () => crypto.randomUUID(),
     // Bare `fetch` as a member loses its receiver ("Illegal invocation").
     fetch: (input, init) => fetch(input, init),
+    waitUntil,
   });
 }
 

@@ -7,6 +7,8 @@ import { shardName, shardOf } from "../protocol/shard-choice.ts";
 import { within } from "../protocol/timing.ts";
 
 const TIMEOUT_MS = 5000;
+/** A shard's rollup may be some 300 KB, and there may be 256 of them: so many are held at a time. */
+const SHARDS_AT_ONCE = 16;
 
 /** A shard, as it is asked here. */
 interface AskedShard {
@@ -14,6 +16,8 @@ interface AskedShard {
   timeline(requestId: string): Promise<readonly TimelineEntry[]>;
   knownStream(requestId: string): Promise<KnownStream | undefined>;
 }
+
+type Shortlist = (streams: readonly KnownStream[]) => KnownStream[];
 
 interface KnownStreamsDeps {
   /** How many shards telemetry is spread over. */
@@ -39,12 +43,26 @@ export class KnownStreams {
     this.deps = deps;
   }
 
-  /** Every stream that a shard still tells of, once each, as it was heard of last. */
-  async all(): Promise<{ streams: KnownStream[]; missing: string[] }> {
+  /**
+   * Streams that shards still tell of, once each, as they were heard of last.
+   *
+   * @param shortlist what is wanted of one shard's streams: no more is kept of them
+   */
+  async all(shortlist: Shortlist): Promise<{ streams: KnownStream[]; missing: string[] }> {
     const { indexes } = await this.deps.findShards();
-    const answers = await Promise.all(indexes.map((index) => this.ask(index, (shard) => shard.rollup())));
-    const found = answers.flatMap(({ value }) => [...(value?.activeStreams ?? []), ...(value?.endedStreams ?? [])]);
-    return { streams: latestOfEach(found), missing: missingOf(answers) };
+    const answers: ShardAnswer<KnownStream[]>[] = [];
+    for (let at = 0; at < indexes.length; at += SHARDS_AT_ONCE) {
+      const turn = indexes.slice(at, at + SHARDS_AT_ONCE);
+      answers.push(...(await Promise.all(turn.map((index) => this.askFor(index, shortlist)))));
+    }
+    return { streams: latestOfEach(answers.flatMap(({ value }) => value ?? [])), missing: missingOf(answers) };
+  }
+
+  private askFor(index: number, shortlist: Shortlist): Promise<ShardAnswer<KnownStream[]>> {
+    return this.ask(index, async (shard) => {
+      const rollup = await shard.rollup();
+      return rollup === undefined ? [] : shortlist([...rollup.activeStreams, ...rollup.endedStreams]);
+    });
   }
 
   /**

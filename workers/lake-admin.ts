@@ -91,7 +91,9 @@ export class LakeAdmin {
     if (!selected.ok) return selected;
     const shards: ExportedShard[] = [];
     for (const index of selected.value) {
-      const scope = await this.ask<ExportScope | undefined>(index, async (shard) => shard.exportScope());
+      const scope = await this.ask<ExportScope | undefined>(index, async (shard) =>
+        within(shard.exportScope(), "the shard", PAGE_TIMEOUT_MS),
+      );
       if (!scope.ok) return scope;
       if (scope.value !== undefined) shards.push({ index, ...scope.value });
     }
@@ -148,7 +150,7 @@ export class LakeAdmin {
       const wanted: number = isBefore || isCut || chars >= LETTERS_MAX_CHARS ? 0 : limit - letters.length;
       const afterId = index === after?.shardIndex ? after.letterId : 0;
       const asked: Result<LetterPage | undefined> = await this.ask<LetterPage | undefined>(index, async (shard) =>
-        shard.deadLetters(afterId, wanted),
+        within(shard.deadLetters(afterId, wanted), "the shard", PAGE_TIMEOUT_MS),
       );
       if (!asked.ok) return asked;
       const page = asked.value;

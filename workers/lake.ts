@@ -1,7 +1,13 @@
 /**
  * The Worker's only way to the lake's objects: shards and the table.
  */
-import type { AdminFlushReport, AdminStatus, ShardFlushEntry, ShardStatusEntry } from "../protocol/admin-report.ts";
+import {
+  UNUSED_SHARD,
+  type AdminFlushReport,
+  type AdminStatus,
+  type ShardFlushEntry,
+  type ShardStatusEntry,
+} from "../protocol/admin-report.ts";
 import type {
   AppendAnswer,
   AppendCall,
@@ -10,11 +16,20 @@ import type {
   ExpiryReport,
   ShardFlushReport,
   ShardStatus,
+  TableStatus,
 } from "../protocol/lake-call.ts";
 import type { LakeSettings } from "../protocol/lake-settings.ts";
 import { shardName, TABLE_OBJECT_NAME } from "../protocol/shard-choice.ts";
+import type { Result } from "../protocol/stream-call.ts";
+import { within } from "../protocol/timing.ts";
 
 const FLUSHES_AT_ONCE = 2;
+/** Whoever asks how things are wants an answer when they are bad, too. */
+const SHARD_TIMEOUT_MS = 5_000;
+/** The table itself gives the catalog five seconds. */
+const TABLE_TIMEOUT_MS = 8_000;
+const RETRY_AFTER_SEC = 5;
+const TABLE_UNREACHABLE = "the table object cannot be reached";
 
 interface FoundShards {
   readonly indexes: readonly number[];
@@ -74,16 +89,24 @@ export class Lake {
   async status(): Promise<AdminStatus> {
     const { indexes, error } = await this.findShards();
     const shards = await Promise.all(indexes.map((index) => this.shardStatus(index)));
-    const table = this.settings.sink === "iceberg" && error === null ? await this.table.status() : null;
-    return { sink: this.settings.sink, shards, table, table_error: error };
+    const { sink } = this.settings;
+    if (sink !== "iceberg" || error !== null) return { sink, shards, table: null, table_error: error };
+    try {
+      const status: Promise<TableStatus> = this.table.status();
+      return { sink, shards, table: await within(status, "the table object", TABLE_TIMEOUT_MS), table_error: null };
+    } catch {
+      return { sink, shards, table: null, table_error: TABLE_UNREACHABLE };
+    }
   }
 
-  async compact(): Promise<CompactionReport> {
-    return this.table.compact();
+  /** Takes as long as it takes. */
+  async compact(): Promise<Result<CompactionReport>> {
+    return reached(this.table.compact());
   }
 
-  async expireSnapshots(keep: number | undefined): Promise<ExpiryReport> {
-    return this.table.expireSnapshots(keep);
+  /** Takes as long as it takes. */
+  async expireSnapshots(keep: number | undefined): Promise<Result<ExpiryReport>> {
+    return reached(this.table.expireSnapshots(keep));
   }
 
   /** `undefined` where another catalog keeps the table. */
@@ -95,10 +118,11 @@ export class Lake {
   async findShards(): Promise<FoundShards> {
     const indexes = new Set(Array.from({ length: this.settings.shards }, (_, index) => index));
     try {
-      for (const { index } of await this.table.listShards()) indexes.add(index);
+      const known: Promise<readonly { readonly index: number }[]> = this.table.listShards();
+      for (const { index } of await within(known, "the table object", SHARD_TIMEOUT_MS)) indexes.add(index);
       return { indexes: [...indexes].toSorted((left, right) => left - right), error: null };
     } catch {
-      return { indexes: [...indexes], error: "the table object cannot be reached" };
+      return { indexes: [...indexes], error: TABLE_UNREACHABLE };
     }
   }
 
@@ -125,7 +149,8 @@ export class Lake {
   private async shardStatus(index: number): Promise<ShardStatusEntry> {
     const name = shardName(index);
     try {
-      const status: ShardStatus | undefined = await this.shard(index).status();
+      const asked: Promise<ShardStatus | undefined> = this.shard(index).status();
+      const status = await within(asked, "the shard", SHARD_TIMEOUT_MS);
       return { name, is_reachable: true, ...(status ?? UNUSED_SHARD) };
     } catch {
       return { name, is_reachable: false, ...UNUSED_SHARD };
@@ -137,7 +162,7 @@ export class Lake {
     try {
       return await this.table.commitNow();
     } catch {
-      return { ok: false, reason: "the table object cannot be reached", staged_files: 0 };
+      return { ok: false, reason: TABLE_UNREACHABLE, staged_files: 0 };
     }
   }
 
@@ -150,16 +175,12 @@ export class Lake {
   }
 }
 
-/** A shard that never took an event. */
-const UNUSED_SHARD: ShardStatus = {
-  shard: "",
-  events: 0,
-  bytes: 0,
-  buffer_fill_rate: 0,
-  oldest_age_ms: null,
-  pending_batches: 0,
-  dead_letters: 0,
-  last_flush_at: null,
-  last_error: null,
-  next_attempt_at: null,
-};
+/** It rejects where the table object is out of reach: what it does itself it answers for. */
+async function reached<T>(call: Promise<T>): Promise<Result<T>> {
+  try {
+    return { ok: true, value: await call };
+  } catch {
+    const error = { code: "storage_unavailable", retryAfterSec: RETRY_AFTER_SEC, reason: TABLE_UNREACHABLE } as const;
+    return { ok: false, error };
+  }
+}

@@ -60,10 +60,11 @@ export class StreamAdmin {
 
   async list(state: StreamList, limit: number): Promise<AdminStreamList> {
     const { known, clock } = this.deps;
-    const { streams, missing } = await known.all();
     // In the others, some will turn out not to belong.
-    const considered = candidatesFor(state, streams, clock()).slice(0, state === "recent" ? limit : ASKED_MAX);
-    const seen = await this.askAll(considered);
+    const wanted = state === "recent" ? limit : ASKED_MAX;
+    const shortlist = (streams: readonly KnownStream[]) => candidatesFor(state, streams, clock()).slice(0, wanted);
+    const { streams, missing } = await known.all(shortlist);
+    const seen = await this.askAll(shortlist(streams));
     const nowMs = clock();
     return {
       state,

@@ -34,7 +34,10 @@ export function candidatesFor(list: StreamList, streams: readonly KnownStream[],
   const running = streams.filter(({ endedAtMs }) => endedAtMs === undefined);
   // What has not been heard of for long is the likeliest to hang; a healthy stream tells something now and then.
   if (list === "stuck") return running.toSorted((left, right) => left.lastHeardAtMs - right.lastHeardAtMs);
-  return running.toSorted((left, right) => byHeat(heatOf(summaryOf(left, nowMs)), heatOf(summaryOf(right, nowMs))));
+  return running
+    .map((stream) => ({ stream, heat: heatOf(summaryOf(stream, nowMs)) }))
+    .toSorted((left, right) => byHeat(left.heat, right.heat))
+    .map(({ stream }) => stream);
 }
 
 /** Whether its object has anything to add: one that has ended is told of by telemetry as it is. */

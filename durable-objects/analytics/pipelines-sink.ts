@@ -2,7 +2,8 @@
  * Delivers batches to a Cloudflare Pipeline instead of our own files: at least once. A consumer tells
  * repeated events apart by `shard` and `seq`.
  */
-import { timeTextOf, type LakeRow } from "../../protocol/lake-event.ts";
+import { exportedEvent } from "../../protocol/buffer-export.ts";
+import type { LakeRow } from "../../protocol/lake-event.ts";
 import type { Batch, BatchSink, Delivery, PoisonRow, WithdrawAnswer } from "./batch-sink.ts";
 
 /** A Pipelines binding, or whatever is bound in its place. */
@@ -55,18 +56,5 @@ export class PipelinesSink implements BatchSink {
 
 /** Members named as the table's columns; times as RFC 3339 with microseconds. */
 function toRecord(row: LakeRow): object {
-  return {
-    id: row.id,
-    source: row.source,
-    type: row.type,
-    subject: row.subject ?? null,
-    time: timeTextOf(row.timeUs),
-    request_id: row.requestId ?? null,
-    tenant: row.tenant,
-    data: row.data ?? null,
-    extensions: row.extensions ?? null,
-    ingest_time: timeTextOf(row.ingestTimeUs),
-    shard: row.shard,
-    seq: row.seq,
-  };
+  return { ...exportedEvent(row), shard: row.shard, seq: row.seq };
 }

@@ -10,6 +10,8 @@ interface CounterRule {
   /** The field that says how much; without one, each record is one. */
   readonly by?: string;
   readonly isMeant?: (record: OwnRecord) => boolean;
+  /** Whether what was held back before a record that is not meant counts here, too. */
+  readonly takesSuppressed?: true;
 }
 
 interface HistogramRule {
@@ -21,6 +23,15 @@ const isGap = (record: OwnRecord) => textIn(record, "kind") === "gap";
 const isRewind = (record: OwnRecord) => textIn(record, "kind") === "rewind";
 const isBeginning = ({ fields }: OwnRecord) => fields["is_over"] !== true;
 
+/** A key that is not known any more is no forgery: that is what a secret changed wrongly looks like. */
+function isForged(record: OwnRecord): boolean {
+  const code = textIn(record, "code");
+  return code === "token_missing" || (code === "token_invalid" && textIn(record, "reason") !== "unknown_key");
+}
+
+/** What was held back was most likely of a flood, and a flood most likely of forgeries: it must not page anybody. */
+const FORGED_RESUMES: CounterRule = { counter: "forged_resumes", isMeant: isForged, takesSuppressed: true };
+
 /** Labels are the record's fields of the same names. */
 const RULES: Readonly<Record<string, readonly (CounterRule | HistogramRule)[]>> = {
   SseStreamStarted: [{ counter: "streams_started" }],
@@ -28,7 +39,7 @@ const RULES: Readonly<Record<string, readonly (CounterRule | HistogramRule)[]>> 
   SseStartRefused: [{ counter: "starts_refused" }],
   SseResumeAttempt: [{ counter: "resume_attempts" }],
   SseResumeSuccess: [{ counter: "resume_successes" }],
-  SseResumeFailed: [{ counter: "resume_failures" }],
+  SseResumeFailed: [{ counter: "resume_failures" }, FORGED_RESUMES],
   SseResumeLiveStart: [{ histogram: "resume_latency_ms", of: "catch_up_ms" }],
   SseBufferTrimmed: [
     { counter: "trimmed_events", by: "events" },
@@ -78,8 +89,11 @@ export function countRecord(record: OwnRecord, series: RollupSeries): void {
       if (value !== undefined) series.observe(rule.histogram, value);
       continue;
     }
-    const { counter, by, isMeant } = rule;
-    if (isMeant !== undefined && !isMeant(record)) continue;
+    const { counter, by, isMeant, takesSuppressed } = rule;
+    if (isMeant !== undefined && !isMeant(record)) {
+      if (takesSuppressed === true) series.add(counter, [], suppressed);
+      continue;
+    }
     const labels = COUNTERS[counter].map((name) => textIn(record, name) ?? NOT_TOLD);
     series.add(counter, labels, by === undefined ? 1 : (countIn(record, by) ?? 0));
     // Of what was held back, no more is known than how many it were; each is at least one.

@@ -40,6 +40,7 @@ const SECTIONS: Readonly<Record<AlertName, string>> = {
   ResumeSuccess: "resumes-fail",
   TrimRate: "readers-see-gaps",
   FlushFailing: "flushes-fail",
+  ShardUnreachable: "a-shard-does-not-answer",
   CatalogFailing: "the-catalog-fails",
   DeadLetters: "dead-letters",
   Degraded: "storage-fails",

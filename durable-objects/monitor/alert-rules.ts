@@ -40,7 +40,24 @@ export function readAlerts(sample: Sample, settings: AlertSettings): AlertReadin
   ];
 }
 
-function shardAlerts(shard: ShardAnswer, { window }: Sample, settings: AlertSettings): AlertReading[] {
+/** Of one that has not answered since the monitor began, no more than that is read. */
+function shardAlerts(shard: ShardAnswer, sample: Sample, settings: AlertSettings): AlertReading[] {
+  return [...bufferAlerts(shard, sample, settings), unreachableAlert(shard, settings)];
+}
+
+function unreachableAlert({ index, isReachable }: ShardAnswer, { shardForMs }: AlertSettings): AlertReading {
+  const subject = shardName(index);
+  return {
+    alert: "ShardUnreachable",
+    subject,
+    value: null,
+    levels: [{ severity: "critical", threshold: 0, isOver: !isReachable, isClear: isReachable }],
+    forMs: shardForMs,
+    message: isReachable ? `${subject} answers.` : `${subject} does not answer: what is said of it is its last word.`,
+  };
+}
+
+function bufferAlerts(shard: ShardAnswer, { window }: Sample, settings: AlertSettings): AlertReading[] {
   if (shard.status === undefined) return [];
   const { buffer_fill_rate: fillRate, events, last_error: lastError } = shard.status;
   const subject = shardName(shard.index);

@@ -25,6 +25,7 @@ const COUNTER_HELP: Readonly<Record<CounterName, string>> = {
   resume_attempts: "Resumes that reached their stream.",
   resume_successes: "Resumes that were let in.",
   resume_failures: "Resumes that were refused, by problem code, those refused before their stream was asked included.",
+  forged_resumes: "Those of them without a token, or with one that no key has signed.",
   source_events: "Events of sources, as far as telemetry of their streams has told.",
   trimmed_events: "Events that left their buffer before their stream was over, by reason and priority.",
   unread_trimmed_events: "Those of them that no reader had been handed.",

@@ -1,7 +1,7 @@
 /**
  * The service as one look at it has found it. Pure.
  */
-import type { ShardStatusEntry } from "../../protocol/admin-report.ts";
+import { UNUSED_SHARD, type ShardStatusEntry } from "../../protocol/admin-report.ts";
 import type { ShardStatus, TableStatus } from "../../protocol/lake-call.ts";
 import type { CounterName } from "../../protocol/rollup.ts";
 import { shardName } from "../../protocol/shard-choice.ts";
@@ -33,19 +33,6 @@ export interface Sample {
   readonly window: Window;
 }
 
-const UNUSED_SHARD: ShardStatus = {
-  shard: "",
-  events: 0,
-  bytes: 0,
-  buffer_fill_rate: 0,
-  oldest_age_ms: null,
-  pending_batches: 0,
-  dead_letters: 0,
-  last_flush_at: null,
-  last_error: null,
-  next_attempt_at: null,
-};
-
 export function statusEntry({ index, status, isReachable }: ShardAnswer): ShardStatusEntry {
   return { name: shardName(index), is_reachable: isReachable, ...(status ?? UNUSED_SHARD) };
 }
@@ -71,10 +58,10 @@ export function countIn({ counts }: Window, name: CounterName): number {
   return counts[name] ?? 0;
 }
 
-/** Of the resumes that succeeded or failed. */
+/** Of the resumes that succeeded or failed, those aside that anybody could send: they say nothing of our readers. */
 export function resumeSuccess(window: Window): { readonly rate: number | null; readonly resumes: number } {
   const successes = countIn(window, "resume_successes");
-  const resumes = successes + countIn(window, "resume_failures");
+  const resumes = successes + Math.max(0, countIn(window, "resume_failures") - countIn(window, "forged_resumes"));
   return { rate: resumes === 0 ? null : successes / resumes, resumes };
 }
 

@@ -20,7 +20,13 @@ export interface ShardDigest {
   readonly adminActions: readonly AdminActionNote[];
 }
 
-export function digestOf(rollup: ShardRollup): ShardDigest {
+/**
+ * A degraded stream that nothing was heard of for longer counts no more: what its object lost is perhaps its end,
+ * too, and nobody would ever tell.
+ */
+const DEGRADED_HEARD_MS = 3_600_000;
+
+export function digestOf(rollup: ShardRollup, nowMs: number): ShardDigest {
   const { shard, counters, histograms, activeStreams: active, endedStreams: ended } = rollup;
   const slowest = [
     ...first(active, ({ startedAtMs }) => -startedAtMs),
@@ -31,7 +37,9 @@ export function digestOf(rollup: ShardRollup): ShardDigest {
     tally: { shard, counters, histograms },
     activeStreams: rollup.activeStreamCount,
     activeReaders: active.reduce((total, { readers }) => total + readers, 0),
-    degradedStreams: active.filter(({ isDegraded }) => isDegraded).length,
+    degradedStreams: active.filter(
+      ({ isDegraded, lastHeardAtMs }) => isDegraded && nowMs - lastHeardAtMs < DEGRADED_HEARD_MS,
+    ).length,
     streams: [...new Set([...slowest, ...largest])],
     flushes: rollup.flushes,
     commits: rollup.commits,

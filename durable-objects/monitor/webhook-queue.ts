@@ -4,11 +4,13 @@
  *
  * - W1 a message is sent until it is taken, or given up after {@link TRIES_MAX} tries, and that is told; also
  *   across restarts. One that was taken in the moment of a crash is sent again, under the same id.
+ * - W2 messages about one alert go in their order: a later one waits until the one before was taken or given up. Or
+ *   its receiver would end with an alert that fires, and is over.
  */
 import type { WebhookSettings } from "../../protocol/monitor-settings.ts";
 import { backoffMs, type BackoffSettings } from "../backoff.ts";
 import { earliest } from "../earliest.ts";
-import { sendWebhook, type WebhookMessage } from "./webhook.ts";
+import { aboutOf, sendWebhook, type WebhookMessage } from "./webhook.ts";
 
 export const TRIES_MAX = 8;
 const BACKOFF: BackoffSettings = { firstMs: 10_000, maxMs: 1_800_000 };
@@ -60,7 +62,7 @@ export class WebhookQueue {
 
   dueAtMs(): number | undefined {
     if (this.deps.settings === undefined) return undefined;
-    return earliest([...this.waiting.values()].map(({ nextAtMs }) => nextAtMs));
+    return earliest(this.listFirst().map(({ nextAtMs }) => nextAtMs));
   }
 
   /** Sends what is due. One at a time, whoever asks. Never throws for what a webhook does. */
@@ -75,12 +77,22 @@ export class WebhookQueue {
     const { settings, clock } = this.deps;
     if (settings === undefined) return;
     const startedAtMs = clock();
-    for (const { id } of [...this.waiting.values()].filter(({ nextAtMs }) => nextAtMs <= startedAtMs)) {
-      // What is left is due, and the next run's.
-      if (clock() - startedAtMs >= RUN_MAX_MS) return;
-      const message = this.waiting.get(id);
-      if (message !== undefined) await this.attempt(settings, message);
+    // What is left after that time is due, and the next run's.
+    while (clock() - startedAtMs < RUN_MAX_MS) {
+      const message = this.listFirst().find(({ nextAtMs }) => nextAtMs <= clock());
+      if (message === undefined) return;
+      await this.attempt(settings, message);
     }
+  }
+
+  /** The oldest about each alert. */
+  private listFirst(): WaitingMessage[] {
+    const first = new Map<string, WaitingMessage>();
+    for (const message of this.waiting.values()) {
+      const about = aboutOf(message);
+      if (!first.has(about)) first.set(about, message);
+    }
+    return [...first.values()];
   }
 
   private async attempt(settings: WebhookSettings, message: WaitingMessage): Promise<void> {

@@ -23,6 +23,12 @@ export function webhookBody(type: "alert.fired" | "alert.resolved" | "alert.test
   return JSON.stringify({ type, timestamp: at, data: alert });
 }
 
+/** Which alert a message is about; one that is no {@link webhookBody} is about itself. */
+export function aboutOf({ id, body }: WebhookMessage): string {
+  const { data } = JSON.parse(body) as { readonly data?: Pick<Alert, "alert" | "subject"> };
+  return data === undefined ? id : `${data.alert} ${data.subject}`;
+}
+
 /** Redirects are not followed, the answer's body is not read. Never throws. */
 export async function sendWebhook(
   { url, secret }: WebhookSettings,

@@ -164,7 +164,7 @@ class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
-        x: { time: true, range: (_, min, max) => [Math.min(min ?? 0, (max ?? 0) - LEAST_SPAN_SEC), max ?? 0] },
+        x: { time: true, range: () => timeSpan(this.#points) },
         y: {
           range: (_, min, max) =>
             scale === undefined ? [0, Math.max((max ?? 0) * 1.1, 1)] : scale(min ?? 0, max ?? 0),
@@ -202,6 +202,12 @@ class Chart {
       },
     };
   }
+}
+
+/** Of the points themselves: uPlot makes a day of a single one. @param {readonly Point[]} points @returns {[number, number]} */
+function timeSpan(points) {
+  const [firstSec, lastSec] = [points[0], points.at(-1)].map((point) => Date.parse(point?.at ?? "") / 1000 || 0);
+  return [Math.min(firstSec ?? 0, (lastSec ?? 0) - LEAST_SPAN_SEC), lastSec ?? 0];
 }
 
 /** Counts have no halves. @param {number} value @param {(value: number) => string} show */

@@ -105,31 +105,35 @@ export class DeadLetters {
     if (byShard.size === 0) return sayNoneChosen();
     const lines = [`${plural(this.#chosen.size, "dead letter")} go back into the buffer and are tried again.`];
     if (!(await isConfirmed({ title: "Redrive the chosen?", lines, yes: "Redrive" }))) return undefined;
+    /** @type {RedriveReport[]} */
     const reports = [];
-    for (const [shard, letters] of byShard) {
-      const ids = letters.map((letter) => letter.letter_id);
+    const failure = await shardByShard(byShard, async (shard, ids) => {
       reports.push(await this.api.post("dead-letters/redrive", { json: { shard, ids } }));
-    }
-    return this.#redriven(reports);
+      return true;
+    });
+    return this.#redriven(reports, failure);
   }
 
-  #redriven(/** @type {readonly RedriveReport[]} */ reports) {
-    this.#changed();
+  /** @param {readonly RedriveReport[]} reports @param {string} [failure] */
+  #redriven(reports, failure) {
+    this.onChange();
     const redriven = reports.reduce((sum, report) => sum + report.redriven, 0);
     const unreadable = reports.reduce((sum, report) => sum + report.unreadable, 0);
     const done = `${plural(redriven, "event")} back in the buffer.${unreadable === 0 ? "" : ` ${plural(unreadable, "letter")} cannot be made an event, and stay.`}`;
     const full = reports.flatMap((report) => report.full).map((name) => `${name} has no room for more`);
     const failed = reports.flatMap((report) => report.failed).map((name) => `${name} could not do it`);
-    if (full.length + failed.length > 0) throw new Error(`${done} ${[...full, ...failed].join("; ")}.`);
+    const faults = [...full, ...failed].map((fault) => `${fault}.`);
+    if (failure !== undefined) faults.push(failure);
+    if (faults.length > 0) throw new Error([done, ...faults].join(" "));
     return done;
   }
 
   async #purgeChosen() {
     const byShard = this.#chosenByShard();
     if (byShard.size === 0) return sayNoneChosen();
+    /** @type {string[]} */
     const results = [];
-    for (const [shard, letters] of byShard) {
-      const ids = letters.map((letter) => letter.letter_id);
+    const failure = await shardByShard(byShard, async (shard, ids) => {
       const report = await withNamedValue({
         send: (confirm) => this.api.post("dead-letters/purge", { json: { shard, ids, confirm } }),
         question: (expected) => ({
@@ -141,17 +145,14 @@ export class DeadLetters {
           expected,
         }),
       });
-      if (report === undefined) break;
+      if (report === undefined) return false;
       results.push(`${count(report.purged)} purged, written to ${report.written_to.join(", ") || "nothing"}`);
-    }
-    if (results.length === 0) return undefined;
-    this.#changed();
-    return `${results.join("; ")}.`;
-  }
-
-  #changed() {
-    this.#chosen.clear();
-    this.onChange();
+      return true;
+    });
+    const done = results.length === 0 ? "" : `${results.join("; ")}.`;
+    if (done !== "") this.onChange();
+    if (failure !== undefined) throw new Error(`${done} ${failure}`.trim());
+    return done === "" ? undefined : done;
   }
 
   #makeTable() {
@@ -191,6 +192,23 @@ export class DeadLetters {
 /** @param {DeadLetter} letter */
 function keyOf({ shard_index: shard, letter_id: id }) {
   return `${shard}.${id}`;
+}
+
+/**
+ * Until one is declined or fails. What went wrong is given back, not thrown: what was done before is to be told with it.
+ * @param {Map<number, DeadLetter[]>} byShard
+ * @param {(shard: number, ids: number[]) => Promise<boolean>} work
+ */
+async function shardByShard(byShard, work) {
+  for (const [shard, letters] of byShard) {
+    const ids = letters.map((letter) => letter.letter_id);
+    try {
+      if (!(await work(shard, ids))) return undefined;
+    } catch (error) {
+      return `shard-${shard}: ${describe(error)}`;
+    }
+  }
+  return undefined;
 }
 
 /** @returns {undefined} */

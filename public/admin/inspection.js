@@ -172,7 +172,7 @@ export class InspectionView {
     const requestId = this.#requestId;
     const work = async () => {
       const lines = [
-        `Stream ${requestId} writes what it has not stored yet and hands over its telemetry; then all shards are flushed and committed.`,
+        `Stream ${requestId} writes what it has not stored yet and hands over its telemetry; then the shard that has it is flushed and committed.`,
       ];
       if (!(await isConfirmed({ title: "Flush this stream?", lines, yes: "Flush" }))) return undefined;
       const report = await this.api.post("flush", { query: { request_id: requestId }, timeoutMs: LONG_MS });

@@ -9,6 +9,9 @@ const frame = find("#outcome", HTMLElement);
 const good = find("#outcome-good", HTMLElement);
 const bad = find("#outcome-bad", HTMLElement);
 
+/** What is under way. @type {Set<Promise<void>>} */
+const running = new Set();
+
 find("#outcome-close", HTMLButtonElement).addEventListener("click", () => {
   frame.hidden = true;
   find("#main", HTMLElement).focus({ preventScroll: true });
@@ -33,8 +36,22 @@ export function describe(/** @type {unknown} */ error) {
  * Runs what a control stands for, once at a time, and tells its result.
  * @param {{ control: Element, name: string, work: () => Promise<string | undefined> }} action `undefined`: nothing was done
  */
-export async function act({ control, name, work }) {
-  if (!isEnabled(control)) return;
+export async function act(action) {
+  if (!isEnabled(action.control)) return;
+  const run = runAction(action);
+  running.add(run);
+  await run;
+  running.delete(run);
+}
+
+/** When nothing is under way any more: what the page says that came of it. */
+export async function untilAllDone() {
+  while (running.size > 0) await Promise.all(running);
+  return frame.hidden ? "" : `${good.textContent}${bad.textContent}`;
+}
+
+/** @param {{ control: Element, name: string, work: () => Promise<string | undefined> }} action */
+async function runAction({ control, name, work }) {
   setEnabled(control, false);
   control.classList.add("busy");
   try {

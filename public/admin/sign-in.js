@@ -5,12 +5,14 @@
  */
 import { ApiProblem } from "./api.js";
 import { find } from "./elements.js";
-import { act, describe } from "./outcome.js";
+import { act, describe, untilAllDone } from "./outcome.js";
 
 /** @import { AdminApi } from "./api.js" */
 /** @import { Session } from "./contract.d.ts" */
 
 export class SignIn {
+  #isOver = false;
+
   /** @param {{ api: AdminApi, onSignedIn: () => void, onSignedOut: () => void }} parts */
   constructor({ api, onSignedIn, onSignedOut }) {
     this.api = api;
@@ -26,14 +28,15 @@ export class SignIn {
     });
     const out = find("#sign-out", HTMLButtonElement);
     out.addEventListener("click", () => void act({ control: out, name: "Signing out", work: () => this.#signOut() }));
-    api.onSignedOut = () => this.#showForm("The session is over. Sign in again.");
+    api.onSignedOut = () => void this.#startOver();
   }
 
   /** Goes on where a session is there already: a reload, or Cloudflare Access. */
   async begin() {
+    const words = lastWords();
     try {
       const session = await this.api.session();
-      if (session === undefined) this.#showForm("");
+      if (session === undefined) this.#showForm(words);
       else this.#showConsole(session);
     } catch (error) {
       this.#showForm(describe(error));
@@ -68,6 +71,17 @@ export class SignIn {
     return `Cloudflare Access still signs you in as ${session.actor}: sign out at /cdn-cgi/access/logout.`;
   }
 
+  /** A new page, once what is under way has had its answers: whoever signs in next finds nothing of what was shown. */
+  async #startOver() {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#showForm("The session is over. What is under way has to end first.");
+    this.form.hidden = true;
+    const result = await untilAllDone();
+    history.replaceState(`The session is over. Sign in again. ${result}`.trim(), "");
+    location.reload();
+  }
+
   #showConsole(/** @type {Session} */ { actor }) {
     find("#actor", HTMLElement).textContent = actor;
     this.#toggle(true);
@@ -89,4 +103,11 @@ export class SignIn {
     find("#session", HTMLElement).hidden = !isSignedIn;
     if (!isSignedIn) find("#outcome", HTMLElement).hidden = true;
   }
+}
+
+/** What the page before this one left to be said, once. */
+function lastWords() {
+  const words = typeof history.state === "string" ? history.state : "";
+  history.replaceState(null, "");
+  return words;
 }

@@ -89,7 +89,7 @@ export class Transfer {
           : [`${plural(check.unreadableRows, "row")} in it cannot be read, and stay out.`];
       const lines = [
         ...damaged,
-        `${plural(check.events, "event")} of ${file.name} go into the buffer, in parts. Those that are there already are not taken twice.`,
+        `${plural(check.events, "event")} of ${file.name} go into the buffer, in parts. Those that are there already, by shard and seq, are not taken twice.`,
         verdict.kind === "whole"
           ? "The export is whole: its checksum holds."
           : "The export has no end line: it broke off, or was put together by hand. Its last event may be cut.",

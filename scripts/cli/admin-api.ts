@@ -14,6 +14,8 @@ export interface CallOptions {
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** Statuses beside 2xx whose body is an answer. */
   readonly answers?: readonly number[];
+  /** Whether the answer may take as long as it comes at all. */
+  readonly isLong?: boolean;
 }
 
 export class AdminApi {
@@ -43,11 +45,13 @@ export class AdminApi {
   }
 
   /** As it comes, also a refusal. */
-  async send(path: string, { method = "GET", json, body, query = {} }: CallOptions): Promise<Response> {
+  async send(path: string, { method = "GET", json, body, query = {}, isLong = false }: CallOptions): Promise<Response> {
     const url = new URL(`/admin/${path}`, this.origin);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
+    const { lookMs, actionMs } = this.host.timeouts;
+    const limitMs = method === "GET" ? lookMs : actionMs;
     const type = json !== undefined ? "application/json" : "application/x-ndjson";
     const sent = json !== undefined ? JSON.stringify(json) : body;
     try {
@@ -57,7 +61,7 @@ export class AdminApi {
         ...(sent === undefined ? {} : { body: sent }),
         // The token is for this address, not for the one it may point to.
         redirect: "manual",
-        signal: this.signal,
+        signal: isLong ? this.signal : AbortSignal.any([this.signal, AbortSignal.timeout(limitMs)]),
       });
     } catch (error) {
       throw this.brokenOff(error);
@@ -76,6 +80,9 @@ export class AdminApi {
   /** What a connection that failed, or was given up, ends the command with. */
   brokenOff(error: unknown): CommandFailure {
     if (this.signal.aborted) return new CommandFailure(EXIT.interrupted, "Interrupted.");
+    if (error instanceof Error && error.name === "TimeoutError") {
+      return new CommandFailure(EXIT.unreachable, `${this.origin} cannot be reached: no answer in time.`);
+    }
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     const code =
       (cause as NodeJS.ErrnoException | undefined)?.code ?? (cause instanceof Error ? cause.name : "unknown");
@@ -90,7 +97,9 @@ export async function refusal(response: Response): Promise<CommandFailure> {
     const hint = response.status >= 300 && response.status < 400 ? " It points elsewhere; give that URL." : "";
     return new CommandFailure(exitCodeOf(response.status), `The service answered ${response.status}.${hint}`);
   }
-  return new CommandFailure(exitCodeOf(response.status), `${problem.title}: ${problem.detail}`, problem);
+  const seconds = response.headers.get("retry-after");
+  const again = seconds !== null && /^\d{1,9}$/.test(seconds) ? ` Again after ${seconds} s.` : "";
+  return new CommandFailure(exitCodeOf(response.status), `${problem.title}: ${problem.detail}${again}`, problem);
 }
 
 /** RFC 9457; `undefined` for anything else. */

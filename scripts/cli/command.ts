@@ -51,6 +51,8 @@ export interface Host {
   readonly folder: string;
   readonly stdin: NodeJS.ReadableStream;
   readonly fetch: typeof fetch;
+  /** How long a call may take, answer and all: one that only looks, and one that does something. */
+  readonly timeouts: { readonly lookMs: number; readonly actionMs: number };
   readonly nowMs: () => number;
   readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
 }

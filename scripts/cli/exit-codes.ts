@@ -16,6 +16,8 @@ export const EXIT = {
   partial: 5,
   /** Ended by SIGINT, as shells have it: 128 + 2. */
   interrupted: 130,
+  /** Whoever read the output has gone; as shells have it: 128 + 13. */
+  unread: 141,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -24,13 +24,14 @@ import {
 import type { SecretStore, StoredSecrets } from "./secret-store.ts";
 import { openSignerCheck } from "./signer-check.ts";
 import { lock, readState, removeState, STATE_FILE, writeState, type RotationState } from "./state-file.ts";
-import { folderOf, LOCAL, originOf, readSurroundings } from "./surroundings.ts";
+import { checkTarget, folderOf, heedOptions, LOCAL, originOf, readSurroundings } from "./surroundings.ts";
 import { planText, statusOf, statusText, stepTitle, type Fingerprints } from "./texts.ts";
 import { WranglerStore } from "./wrangler-store.ts";
 
 const SECRET_BYTES = 32;
 /** Nothing is on its way yet that would be worth waiting for, but for a service that is just starting. */
 const PRESENT_TIMEOUT_MS = 45_000;
+const WRANGLER_TIMEOUT_MS = 60_000;
 const MODES = ["gradual", "immediate", "rollback", "status"] as const;
 type Mode = (typeof MODES)[number];
 
@@ -122,15 +123,13 @@ async function stateFor(mode: Mode, path: string, context: CommandContext): Prom
     if (mode === "rollback") throw failure("No rotation is under way: there is nothing to go back from.");
     return begin(mode, { underWay: state, path }, context);
   }
-  const asked = context.values.text("env");
-  if (asked !== undefined && asked !== state.target)
-    throw failure(`A rotation of ${state.target} is under way; finish it first.`);
-  if (mode === "immediate") return state;
+  const heeded = heedOptions(state, context);
+  if (mode === "immediate") return heeded;
   if (mode === "gradual") {
     if (state.direction === "back") throw failure("A rollback is under way: go on with --rollback.");
-    return state;
+    return heeded;
   }
-  const back = turnBack(state);
+  const back = turnBack(heeded);
   if (back === undefined)
     throw failure("After --immediate there is no way back: the old secret may be in other hands.");
   return back;
@@ -144,10 +143,8 @@ interface Before {
 
 async function begin(mode: Mode, { underWay, path }: Before, context: CommandContext): Promise<RotationState> {
   const { values, terminal, host } = context;
+  if (underWay !== undefined) checkTarget(underWay, context);
   const { folder: _, ...surroundings } = await readSurroundings(context);
-  if (underWay !== undefined && underWay.target !== surroundings.target) {
-    throw failure(`A rotation of ${underWay.target} is under way; finish it first.`);
-  }
   // Of a rotation under way the store may not know what signs; the new secret is a third one in any case.
   const stored = underWay === undefined ? await readStore(mode, surroundings.target, context) : undefined;
   // After a leak it need not be known: it is dropped, whatever it is.
@@ -178,7 +175,7 @@ async function begin(mode: Mode, { underWay, path }: Before, context: CommandCon
   };
   const check = async () => {
     checkKeeping(state, path, context);
-    if (mode === "gradual") await checkPresent(state, context);
+    if (mode === "gradual") await checkPresent(state, context, hasPrevious);
   };
   await (values.flag("dry-run") ? noteWhatStops(check, context) : check());
   return state;
@@ -212,14 +209,21 @@ async function noteWhatStops(check: () => Promise<void>, context: CommandContext
 }
 
 /** P1 begins here: what the store says, and what the service verifies, have to be the same. */
-async function checkPresent(state: RotationState, context: CommandContext): Promise<void> {
+async function checkPresent(state: RotationState, context: CommandContext, hasPrevious: boolean): Promise<void> {
   context.terminal.progress("checking the present secret …");
   const options = optionsFrom(context, state);
   const { confirming } = options;
+  const ports = await portsOf(state, context, () => undefined);
+  // Both verify then: the wrong one would be taken for the signer, and the signer dropped.
+  if (hasPrevious && ports.checkSigner === undefined) {
+    throw failure(
+      "SSE_RESUME_SECRET_PREVIOUS is set: only with an admin token is it seen which secret signs. Nothing was changed.",
+    );
+  }
   const confirmation = await confirmPresent(
     state.secrets.oldSecret,
     { ...options, confirming: { ...confirming, timeoutMs: Math.min(confirming.timeoutMs, PRESENT_TIMEOUT_MS) } },
-    await portsOf(state, context, () => undefined),
+    ports,
   );
   context.terminal.endProgress();
   if (confirmation.ok) return;
@@ -286,7 +290,8 @@ function tell(event: RotationEvent, { terminal }: CommandContext): void {
 
 function outcomeText(outcome: RotationOutcome, kids: Fingerprints, store: SecretStore): string {
   const { state } = outcome;
-  const command = state.direction === "back" ? "--rollback" : "--gradual";
+  const environment = state.target === LOCAL ? "" : ` --env ${state.target}`;
+  const command = `${state.direction === "back" ? "--rollback" : "--gradual"}${environment}`;
   switch (outcome.kind) {
     case "done":
       return state.direction === "back"
@@ -298,7 +303,7 @@ function outcomeText(outcome: RotationOutcome, kids: Fingerprints, store: Secret
       return [
         `Step "${state.step}" is not confirmed: ${outcome.why}.`,
         `Nothing further is done. ${store.adviceIfUnseen}`,
-        state.step === "replace" ? "" : "To go back instead: npm run rotate -- --rollback",
+        state.step === "replace" ? "" : `To go back instead: npm run rotate -- --rollback${environment}`,
       ]
         .filter(Boolean)
         .join("\n");
@@ -308,13 +313,20 @@ function outcomeText(outcome: RotationOutcome, kids: Fingerprints, store: Secret
 function storeOf(target: string, context: CommandContext): SecretStore {
   const folder = folderOf(context);
   if (target === LOCAL) return new DevVarsStore(folder);
-  const { values, host } = context;
+  const { values, host, signal } = context;
   const currentSecret = () => {
     const file = values.text("current-secret-file");
     if (file !== undefined) return readFileSync(resolve(file), "utf8").trim() || undefined;
     return host.env["SPILLWAY_CURRENT_RESUME_SECRET"] || undefined;
   };
-  return new WranglerStore({ folder, environment: target, env: host.env, currentSecret });
+  return new WranglerStore({
+    folder,
+    environment: target,
+    env: host.env,
+    currentSecret,
+    signal,
+    timeoutMs: WRANGLER_TIMEOUT_MS,
+  });
 }
 
 async function portsOf(

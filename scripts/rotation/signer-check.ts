@@ -9,6 +9,8 @@ import { CommandFailure, EXIT } from "../cli/exit-codes.ts";
 import type { Finding } from "./confirming-step.ts";
 import { folderOf } from "./surroundings.ts";
 
+const ANSWER_TIMEOUT_MS = 10_000;
+
 export type SignerCheck = (secret: string) => Promise<Finding>;
 
 /** @returns `undefined`, and says so, where there is no admin token: then the margin has to do. */
@@ -40,7 +42,7 @@ async function checkSigner(
     const response = await host.fetch(`${origin}/admin/keys`, {
       headers: { Authorization: `Bearer ${token}`, Connection: "close" },
       redirect: "manual",
-      signal,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });
     const body = await response.text();
     if (response.status !== 200) return finding(`/admin/keys answers ${response.status}`, isFinal(response.status));

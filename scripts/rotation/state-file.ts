@@ -3,9 +3,19 @@
  *
  * Written before a step is done, and again once it is confirmed: a run that was killed in between does the step again.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 
-import { failure } from "../cli/exit-codes.ts";
+import { CommandFailure, failure } from "../cli/exit-codes.ts";
 import { STEPS, type Direction, type RotationSecrets, type Step } from "./plan.ts";
 
 export const STATE_FILE = ".spillway-rotation.json";
@@ -76,19 +86,60 @@ export function writePrivately(path: string, text: string): void {
 /** One run at a time: two would undo each other's steps. @returns what gives it up again */
 export function lock(path: string): () => void {
   const lockPath = `${path}.lock`;
-  const holder = existsSync(lockPath) ? Number(readFileSync(lockPath, "utf8")) : 0;
-  if (holder > 0 && isRunning(holder)) throw failure(`Another run is at it (process ${holder}).`);
-  rmSync(lockPath, { force: true });
+  const own = `${lockPath}.${process.pid}`;
   try {
-    const file = openSync(lockPath, "wx", 0o600);
-    writeSync(file, String(process.pid));
-    closeSync(file);
+    // Made whole, then put in its place, which one alone can do: whoever finds it also finds who holds it.
+    writePrivately(own, String(process.pid));
+    try {
+      if (!putInPlace(own, lockPath) && !takeOver(own, lockPath)) throw held(lockPath);
+    } finally {
+      rmSync(own, { force: true });
+    }
   } catch (error) {
-    throw failure(
-      `Another run is at it, or ${lockPath} cannot be written: ${(error as NodeJS.ErrnoException).code ?? ""}.`,
-    );
+    if (error instanceof CommandFailure) throw error;
+    throw failure(`${lockPath} cannot be written: ${(error as NodeJS.ErrnoException).code ?? "unknown"}.`);
   }
   return () => rmSync(lockPath, { force: true });
+}
+
+/** The lock of a run that was killed. One alone looks whether it is, and takes it away. */
+function takeOver(own: string, lockPath: string): boolean {
+  const takingOver = `${lockPath}.taking-over`;
+  if (!putInPlace(own, takingOver)) return false;
+  try {
+    const holder = holderOf(lockPath);
+    if (holder > 0 && isRunning(holder)) return false;
+    rmSync(lockPath, { force: true });
+    return putInPlace(own, lockPath);
+  } finally {
+    rmSync(takingOver, { force: true });
+  }
+}
+
+function putInPlace(own: string, lockPath: string): boolean {
+  try {
+    linkSync(own, lockPath);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+function held(lockPath: string): CommandFailure {
+  return failure(
+    `Another run is at it (process ${holderOf(lockPath)}). If that is none of a rotation, delete ${lockPath}*.`,
+  );
+}
+
+/** 0 where there is none any more. */
+function holderOf(lockPath: string): number {
+  try {
+    return Number(readFileSync(lockPath, "utf8"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
+    throw error;
+  }
 }
 
 function isRunning(pid: number): boolean {

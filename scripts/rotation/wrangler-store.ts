@@ -5,9 +5,9 @@
  * `wrangler secret bulk` takes them on stdin, never as an argument, and sets and deletes in one change, which
  * Cloudflare deploys at once.
  */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 
-import { failure } from "../cli/exit-codes.ts";
+import { CommandFailure, EXIT, failure } from "../cli/exit-codes.ts";
 import type { SecretChanges } from "./plan.ts";
 import type { SecretStore, StoredSecrets } from "./secret-store.ts";
 
@@ -18,9 +18,14 @@ export interface WranglerOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The secret that signs now; only needed to begin. */
   readonly currentSecret: () => string | undefined;
+  readonly signal: AbortSignal;
+  /** How long one call of wrangler may take. */
+  readonly timeoutMs: number;
 }
 
 const SHOWN_LINES = 6;
+/** Between asking a process to end and ending it. */
+const KILL_AFTER_MS = 2_000;
 
 export class WranglerStore implements SecretStore {
   readonly place: string;
@@ -60,16 +65,44 @@ export class WranglerStore implements SecretStore {
     // It may end without reading; its exit code tells.
     child.stdin.on("error", () => undefined);
     child.stdin.end(input);
+    const code = await endOf(child, this.options);
+    if (code === 0) return stdout;
+    // Whoever prints it hides the secrets, should they be quoted here.
+    const said = all.trim().split("\n").slice(-SHOWN_LINES).join("\n");
+    throw failure(`wrangler ${args.slice(0, 2).join(" ")} failed with ${code ?? "a signal"}:\n${said}`);
+  }
+}
+
+/** @throws where it does not start, or does not end by itself */
+async function endOf(
+  child: ChildProcessWithoutNullStreams,
+  { signal, timeoutMs }: Pick<WranglerOptions, "signal" | "timeoutMs">,
+): Promise<number | null> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  let killing: NodeJS.Timeout | undefined;
+  const stop = () => {
+    child.kill("SIGTERM");
+    killing = setTimeout(() => {
+      child.kill("SIGKILL");
+      // What it has started may hold them open.
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+    }, KILL_AFTER_MS);
+  };
+  if (limit.aborted) stop();
+  else limit.addEventListener("abort", stop, { once: true });
+  try {
     const code = await new Promise<number | null>((done, fail) => {
       child.once("error", (error: NodeJS.ErrnoException) => {
         fail(failure(`wrangler did not start: ${error.code ?? error.name}. Run npm ci first.`));
       });
       child.once("close", done);
     });
-    if (code === 0) return stdout;
-    // Whoever prints it hides the secrets, should they be quoted here.
-    const said = all.trim().split("\n").slice(-SHOWN_LINES).join("\n");
-    throw failure(`wrangler ${args.slice(0, 2).join(" ")} failed with ${code ?? "a signal"}:\n${said}`);
+    if (signal.aborted) throw new CommandFailure(EXIT.interrupted, "Interrupted; run the same command again.");
+    if (limit.aborted) throw failure(`wrangler took longer than ${timeoutMs / 1000} s. Run the same command again.`);
+    return code;
+  } finally {
+    limit.removeEventListener("abort", stop);
+    clearTimeout(killing);
   }
 }
 

@@ -117,6 +117,19 @@ describe("the operators' page is usable", () => {
     expect(browser.takeComplaints().join()).toContain("409");
   });
 
+  test("in a narrow window: what a row is about stays in sight, however far its table is scrolled", async () => {
+    const page = await browser.openPage(service, { viewport: { width: 900, height: 700 } });
+    await untilShown(page, () => rowsOf(page, "Shards").count(), 2);
+    const frame = page.getByRole("region", { name: "Shards" });
+    const scrolled = await frame.evaluate((element) => {
+      element.scrollLeft = element.scrollWidth;
+      return element.scrollLeft;
+    });
+    expect(scrolled).toBeGreaterThan(0);
+    const name = page.getByRole("rowheader", { name: "shard-0" });
+    expect((await name.boundingBox())?.x).toBe((await frame.boundingBox())?.x);
+  });
+
   test.each(["light", "dark"] as const)("in %s: every text has the contrast that AA asks for", async (colorScheme) => {
     const page = await browser.openPage(service, { colorScheme });
     await untilFigure(page, "Active streams", /^1$/);
@@ -265,7 +278,8 @@ describe("the page's policy", () => {
       } catch {
         markup = "refused";
       }
-      await new Promise((done) => setTimeout(done, 100));
+      // Violations are told in the next task, a frame at the latest.
+      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
       return { directives, markup };
     });
     expect(refused.markup).toBe("refused");

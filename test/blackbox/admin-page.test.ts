@@ -4,13 +4,14 @@
  */
 import { readFile } from "node:fs/promises";
 
-import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import {
   agree,
   AdminBrowser,
   figure,
+  HOSTILE,
+  letterOf,
   lookAgain,
   outcome,
   rowsOf,
@@ -19,23 +20,14 @@ import {
   signIn,
   TOKEN,
   untilFigure,
+  untilLetters,
+  untilSaid,
   untilShown,
 } from "../fixtures/admin-page.ts";
 import { lakeStatus, numberedEvents, sendEvents } from "../fixtures/lake-client.ts";
 import { startLakeService, type LakeService } from "../fixtures/lake-service.ts";
 import { readStream, resumeStream } from "../fixtures/sse-reading.ts";
 import { startUpstream, type Upstream } from "../fixtures/upstream.ts";
-
-const MIB = 1_048_576;
-
-/** Larger than a pipeline takes, and with a type that is markup. */
-const HOSTILE = {
-  specversion: "1.0",
-  id: "hostile",
-  source: "/hostile",
-  type: "<img src=x onerror=alert(1)>",
-  data: "x".repeat(MIB - 200),
-};
 
 let service: LakeService;
 /** With a pipeline that refuses what is too large: such an event is a dead letter. */
@@ -67,7 +59,7 @@ describe("signing in", () => {
     const page = await browser.openPage(service, { isSignedOut: true });
     await page.getByLabel("Admin token").fill("not-a-token-of-this-service");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await expect.poll(() => page.getByRole("alert").first().textContent()).toBe("This is not a token of this service.");
+    await untilSaid(page, /^This is not a token of this service\.$/);
     expect(await page.getByLabel("Admin token").inputValue()).toBe("");
     expect(await page.evaluate(() => document.activeElement?.id)).toBe("token");
     await screenshot(page, "signed-out");
@@ -105,14 +97,32 @@ describe("signing in", () => {
     expect(await page.locator("#figures > div").first().innerText()).not.toMatch(/\d/);
   });
 
-  test("is asked for again when the session is over", async () => {
+  test("is asked for again when the session is over, and nothing of what was shown stays", async () => {
     const page = await browser.openPage(service);
+    await untilShown(page, () => rowsOf(page, "Shards").count(), 1);
     await page.context().clearCookies();
     await lookAgain(page);
-    await expect
-      .poll(() => page.getByRole("alert").first().textContent(), { timeout: 10_000 })
-      .toBe("The session is over. Sign in again.");
+    await untilSaid(page, /^The session is over\. Sign in again\.$/);
     expect(await page.locator("#console").isVisible()).toBe(false);
+    expect(await page.content()).not.toContain("shard-0");
+    expect(browser.takeComplaints().join()).toContain("401");
+  });
+
+  test("is asked for again when the session ends under what is under way, of which it says what came", async () => {
+    const page = await browser.openPage(service);
+    await page.route("**/admin/buffer/replay", async (route) => {
+      await page.context().clearCookies();
+      await route.fulfill({ status: 401, json: { code: "unauthorized", detail: "Send a token." } });
+    });
+    const buffer = Buffer.from('{"shard":"0-a","seq":1,"event":{}}\n');
+    await page.locator("#replay-file").setInputFiles({ name: "one.ndjson", mimeType: "text/plain", buffer });
+    await agree(page, page.getByRole("button", { name: "Replay", exact: true }));
+    await untilSaid(page, /^The session is over\. Sign in again\. Replay failed\. Send a token\. \(401 unauthorized\)/);
+    await signIn(page);
+    await page.context().clearCookies();
+    await page.reload();
+    await page.getByLabel("Admin token").waitFor();
+    expect(await page.locator("#sign-in-problem").textContent()).toBe("");
     expect(browser.takeComplaints().join()).toContain("401");
   });
 });
@@ -175,7 +185,7 @@ describe("the page acts:", () => {
     const page = await browser.openPage(service);
     const sent: string[] = [];
     page.on("request", (request) => {
-      if (request.method() === "POST") sent.push(`${new URL(request.url()).pathname} ${request.postData() ?? ""}`);
+      if (request.method() === "POST") sent.push(`${request.url()} ${request.postData()}`);
     });
     const answer = Promise.withResolvers<void>();
     await page.route("**/admin/buffer/reset?*", async (route) => {
@@ -191,12 +201,15 @@ describe("the page acts:", () => {
     const named = page.waitForResponse("**/admin/buffer/reset?*");
     answer.resolve();
     await named;
-    await expect.poll(() => reset.getAttribute("aria-disabled")).toBe("false");
+    await expect.poll(() => reset.getAttribute("aria-disabled"), { timeout: 20_000 }).toBe("false");
     expect(await dialog.innerText()).toBe(asked);
     expect(await page.locator("#outcome-bad").textContent()).toMatch(/^Reset of shard-0 failed\. Another question was/);
     await dialog.getByRole("button", { name: "Expire", exact: true }).click();
     await outcome(page, /^Expiry/);
-    expect(sent).toEqual(["/admin/buffer/reset {}", "/admin/expire-snapshots "]);
+    expect(sent).toEqual([
+      `${service.origin}/admin/buffer/reset?shard=0 {}`,
+      `${service.origin}/admin/expire-snapshots?keep=100 null`,
+    ]);
     expect(await dialog.isVisible()).toBe(false);
     expect(browser.takeComplaints().join()).toContain("409");
   });
@@ -221,11 +234,11 @@ describe("the page acts:", () => {
     if (when === "before") await dialog.waitFor();
     await page.context().clearCookies();
     await lookAgain(page);
-    await page.getByLabel("Admin token").waitFor();
+    if (when === "after") await untilSaid(page, /^The session is over\. What is under way has to end first\.$/);
     answer.resolve();
-    await expect.poll(() => page.locator("[aria-label='Reset shard-0']").getAttribute("aria-disabled")).toBe("false");
-    expect(await page.locator("dialog").evaluate((element: HTMLDialogElement) => element.open)).toBe(false);
-    expect(await page.locator("#outcome").isVisible()).toBe(false);
+    await untilSaid(page, /^The session is over\. Sign in again\.$/);
+    expect(await dialog.isVisible()).toBe(false);
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("token");
     expect(browser.takeComplaints().join()).toContain("401");
   });
 
@@ -247,7 +260,7 @@ describe("the page acts:", () => {
     const page = await browser.openPage(service);
     await page.getByLabel("Request id").fill("req-unknown");
     await page.getByRole("button", { name: "Look up" }).click();
-    await expect.poll(() => page.locator("#search-problem").textContent()).toMatch(/^No stream req-unknown is known/);
+    await page.locator("#search-problem", { hasText: /^No stream req-unknown is known/ }).waitFor();
     expect(browser.takeComplaints().join()).toContain("404");
   });
 
@@ -311,6 +324,37 @@ describe("the page acts:", () => {
   });
 });
 
+describe("what is done shard by shard", () => {
+  test.each([
+    ["Redrive chosen", "Redrive", { redriven: 1, remaining: 0, unreadable: 0, full: [], failed: [] }, "1 event back"],
+    [
+      "Purge chosen",
+      "Purge",
+      { purged: 1, written_to: ["dead-letters/0"], remaining: 0 },
+      "1 purged, written to dead-",
+    ],
+  ])("%s: a failure at the second one leaves what came of the first told", async (name, what, report, told) => {
+    const page = await browser.openPage(service, { isSignedOut: true });
+    const letters = [0, 1].map((shard) => letterOf(shard));
+    await page.route("**/admin/dead-letters?*", (route) => route.fulfill({ json: { letters, next: null, total: 2 } }));
+    await page.route(`**/admin/dead-letters/${what.toLowerCase()}`, async (route) => {
+      const { shard, confirm } = route.request().postDataJSON() as { shard: number; confirm?: string };
+      const isNamed = what === "Redrive" || confirm !== undefined;
+      if (shard === 1) await route.fulfill({ status: 503, json: { code: "unavailable", detail: "It hangs." } });
+      else if (isNamed) await route.fulfill({ json: report });
+      else await route.fulfill({ status: 409, json: { code: "confirmation_needed", expected: "0-a 1" } });
+    });
+    await signIn(page);
+    await untilLetters(page, 2);
+    for (const box of await rowsOf(page, "Dead letters").getByRole("checkbox").all()) await box.check();
+    await agree(page, page.getByRole("button", { name }));
+    const said = await outcome(page, new RegExp(`^${what} failed\\. `));
+    expect(said).toContain(told);
+    expect(said).toMatch(/\. shard-1: It hangs\. \(503 unavailable\)$/);
+    expect(browser.takeComplaints().join()).toContain("503");
+  });
+});
+
 describe("the page says how things stand:", () => {
   test("that nothing is known before the first numbers have come, rather than that there is nothing", async () => {
     const page = await browser.openPage(service, { isSignedOut: true });
@@ -345,13 +389,9 @@ describe("the page says how things stand:", () => {
   test("that it is paused while it is hidden; it asks at once when it is seen again", async () => {
     const page = await browser.openPage(service);
     await setHidden(page, true);
-    await expect.poll(() => page.locator("#connection").innerText()).toMatch(/^Paused/);
+    await expect.poll(() => page.locator("#connection").innerText(), { timeout: 10_000 }).toMatch(/^Paused/);
     const next = page.waitForRequest("**/admin/overview");
     await setHidden(page, false);
     await next;
   });
 });
-
-async function untilLetters(page: Page, expected: number): Promise<void> {
-  await untilShown(page, () => rowsOf(page, "Dead letters").count(), expected);
-}

@@ -66,6 +66,10 @@ test("events go out by export and reset, and come back by replay, none lost and 
   expect(replayed).toMatchObject({ events: exported["events"], rejected: [] });
   expect(replayed["accepted"]).toBeGreaterThanOrEqual(40);
   expect(await json("replay", file)).toMatchObject({ accepted: 0, duplicates: exported["events"] });
+  // What the reset has written holds the same events, and those that came after the export.
+  const [part] = reset["exports"] as string[];
+  const again = await json("replay", "--export", part ?? "");
+  expect(again).toMatchObject({ events: reset["events"], duplicates: exported["events"], rejected: [] });
   const before = (await tableStatus(service)).rows ?? 0;
   expect(await json("flush")).toMatchObject({ ok: true, remaining_events: 0 });
   expect((await tableStatus(service)).rows).toBeGreaterThanOrEqual(before + 40);

@@ -11,13 +11,15 @@ import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-c
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { demoScript } from "../../upstream/demo-source.ts";
+import { tabTo } from "../fixtures/admin-page.ts";
 import { openBrowser, startDevServer, type DevServer } from "../fixtures/browser.ts";
+import { cutAfter, holdUntilOutgrown } from "../fixtures/demo-flood.ts";
 
 const SCREENSHOTS = resolve(import.meta.dirname, "../../test-results");
 const STEP_TIMEOUT_MS = 30_000;
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 const ROWS_MAX = 200;
-/** Long enough to be seen, and for a flood to outgrow the buffer meanwhile. */
+/** Long enough to be seen. */
 const RETRY_MS = 300;
 
 let server: DevServer;
@@ -131,10 +133,10 @@ describe("the demo page", () => {
   test("shows the gap that a reader was told of, and counts what is missing", async () => {
     const page = await openPage();
     await page.getByLabel("Example").selectOption({ label: "A flood: one cut outgrows the buffer" });
-    await page.locator("[name=rate]").fill("2000");
+    await page.locator("[name=rate]").fill("1000");
+    await holdUntilOutgrown(page);
     await page.getByRole("button", { name: "Start a stream" }).click();
-    await received(page, 300);
-    await cutButton(page).click();
+    await cutAfter(reader(page), 300);
     expect(await verdict(page)).toBe("short");
     const missing = await shownNumber(page, ".missing");
     expect(missing).toBeGreaterThan(0);
@@ -370,14 +372,6 @@ function rowIds(page: Page, number = 1): Promise<string[]> {
 
 function focusedText(page: Page): Promise<string> {
   return page.evaluate(() => document.activeElement?.textContent ?? "");
-}
-
-async function tabTo(page: Page, text: string): Promise<void> {
-  for (let presses = 0; presses < 30; presses++) {
-    if ((await focusedText(page)) === text) return;
-    await page.keyboard.press("Tab");
-  }
-  throw new Error(`the Tab key does not reach "${text}"`);
 }
 
 function idsThrough(last: number): string[] {

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { MonitorReport } from "../../protocol/monitor-report.ts";
 import { parseExposition, valueOf, type ParsedFamily } from "../fixtures/exposition-check.ts";
+import { forge } from "../fixtures/forged-tokens.ts";
 import { callAdmin } from "../fixtures/lake-client.ts";
 import { startLakeService, type LakeService } from "../fixtures/lake-service.ts";
 import { readStream, resumeStream } from "../fixtures/sse-reading.ts";
@@ -124,8 +125,13 @@ test("what streams and readers did is counted, once, and a kill -9 of workerd ta
 });
 
 test("an alert reaches log, report, metrics, and the webhook, signed, and is not sent twice by a restart", async () => {
-  const refused = await fetch(`${service.origin}/demo/resume`, { headers: { "X-Resume-Token": "a.b.c" } });
-  expect(refused.status).toBe(401);
+  const { response } = await readStream(`${service.origin}/demo/stream?events=1&rate=0`);
+  const genuine = response.headers.get("x-resume-token") ?? "";
+  // Of a secret that is not known any more; and what anybody can make up, which pages nobody.
+  for (const token of [await forge(genuine, {}, { kid: "f00d" }), "a.b.c"]) {
+    const refused = await fetch(`${service.origin}/demo/resume`, { headers: { "X-Resume-Token": token } });
+    expect(refused.status).toBe(401);
+  }
   await expect.poll(() => firedMessages().length, { timeout: 30_000 }).toBe(1);
   const [{ headers, body } = { headers: {}, body: "" }] = firedMessages();
   const signed = `${String(headers["webhook-id"])}.${String(headers["webhook-timestamp"])}.${body}`;

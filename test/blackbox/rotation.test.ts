@@ -36,7 +36,7 @@ function rotate(args: readonly string[], options: ProcessOptions = {}, url = ser
     "--url",
     url,
     "--margin-sec",
-    "2",
+    "1",
     "--rounds",
     "3",
     "--interval-ms",

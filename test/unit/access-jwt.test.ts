@@ -51,7 +51,10 @@ test("an assertion names a person by e-mail and a program by its token, until it
   const expiresAtMs = T0 + 3_600_000;
   expect(await check(await keys.sign(T0))).toEqual({ ok: true, actor: "ann@example.com", expiresAtMs });
   const program = { email: undefined, common_name: "e367.access", sub: "" };
-  expect(await check(await keys.sign(T0, program))).toEqual({ ok: true, actor: "e367.access", expiresAtMs });
+  expect(await check(await keys.sign(T0, program))).toEqual({ ok: true, actor: "access/e367.access", expiresAtMs });
+  const posing = { ...program, common_name: "admin" };
+  expect(await check(await keys.sign(T0, posing))).toMatchObject({ actor: "access/admin" });
+  expect(await check(await keys.sign(T0, { email: "admin" }))).toEqual(FORGED);
 });
 
 test("keys are fetched once, from the team's domain", async () => {

@@ -23,6 +23,8 @@ const access = await makeAccessKeys("key-1");
 
 interface Scene {
   readonly told: TelemetryRecord[];
+  /** Work that goes on without the caller. */
+  readonly keptAlive: Promise<unknown>[];
   nowMs: number;
   isAccessUp: boolean;
   /** How often the binding was asked, and what it says. */
@@ -54,8 +56,9 @@ function scene(actions: readonly (readonly [AdminAction, AdminHandler])[] = []):
   const clock = () => current.nowMs;
   const telemetry = (record: TelemetryRecord) => void current.told.push(record);
   const fetchKeys = async () => new Response(access.document, { status: current.isAccessUp ? 200 : 500 });
+  const waitUntil = (work: Promise<unknown>) => void current.keptAlive.push(work);
   const rateGate = new RateGate({ config, telemetry, clock });
-  const services = { config, telemetry, clock, fetch: fetchKeys, rateGate } as unknown as Parameters<
+  const services = { config, telemetry, clock, fetch: fetchKeys, rateGate, waitUntil } as unknown as Parameters<
     typeof createAdminGuard
   >[0];
   const door = new AdminDoor(services);
@@ -68,6 +71,7 @@ function scene(actions: readonly (readonly [AdminAction, AdminHandler])[] = []):
   for (const [action, handler] of actions) mount(app, `/admin/${action.name}`, { POST: guard(action, handler) });
   const current: Scene = {
     told: [],
+    keptAlive: [],
     asked: [],
     nowMs: Date.now(),
     isAccessUp: true,
@@ -182,6 +186,15 @@ describe("another site", () => {
       expect((await current.call("act", { headers: { ...headers, "Sec-Fetch-Site": site } })).status).toBe(403);
     }
     expect((await current.call("act", { headers: { ...headers, "Sec-Fetch-Site": "same-origin" } })).status).toBe(200);
+  });
+
+  test("nor from a browser that says its origin alone", async () => {
+    const current = scene();
+    const headers = { "Cf-Access-Jwt-Assertion": await access.sign(current.nowMs) };
+    for (const origin of ["https://evil.example", "null", "https://spillway.example:8443"]) {
+      expect((await current.call("act", { headers: { ...headers, Origin: origin } })).status).toBe(403);
+    }
+    expect((await current.call("act", { headers: { ...headers, Origin: ORIGIN } })).status).toBe(200);
   });
 
   test("has no token to send: one is enough by itself", async () => {
@@ -339,6 +352,17 @@ describe("the record", () => {
     expect(logged().at(-1)).toMatchObject({ event: "AdminAction", action: "act", actor: "ann" });
     for (let n = 0; n < 3 * REFUSALS_PER_MIN; n++) await current.call("act", { headers: bearer(ANN) });
     expect(logged()).toHaveLength(3 * REFUSALS_PER_MIN);
+  });
+
+  test("is written also where the caller has hung up before the action was through", async () => {
+    const through = Promise.withResolvers<Response>();
+    const current = scene([[{ name: "reset" }, () => through.promise]]);
+    void current.call("reset", { headers: bearer(ANN) });
+    await expect.poll(() => current.keptAlive).toHaveLength(1);
+    expect(current.told).toEqual([]);
+    through.resolve(new Response(null));
+    await current.keptAlive[0];
+    expect(entries(current)).toEqual([{ action: "reset", actor: "ann", result: "200" }]);
   });
 
   test("holds no token and no session", async () => {

@@ -58,14 +58,16 @@ describe("P1, P3 no output has a character that steers or reorders", () => {
     expect(piped.stdout).toBe(text);
     const shown = await runHere(["export"], { ...options, isTerminal: true });
     expect(shown.stdout).not.toMatch(HARMFUL);
-    const values = (lines: string) =>
-      lines
-        .trim()
-        .split("\n")
-        .map((line) => JSON.parse(line) as unknown);
     expect(values(shown.stdout)).toEqual(values(text));
   });
 });
+
+function values(lines: string): unknown[] {
+  return lines
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as unknown);
+}
 
 describe("P2 a value stays where it stands", () => {
   test("in its cell, and beside its name", () => {
@@ -158,6 +160,27 @@ test("alerts are told with rounded figures, and until when those that are over",
   const over = await runHere(["alerts"], { answer: () => Response.json({ firing: [], recent }) });
   expect(over.stdout).toMatch(/until[^]*2026-11-21T10:00:00Z/);
 });
+
+test("what a reset has written is read by the service itself, part by part", async () => {
+  const asked: string[] = [];
+  const answer = (request: Request) => {
+    asked.push(new URL(request.url).searchParams.get("export") ?? "");
+    const rejected = asked.length === 2 ? [{ line: 3, detail: "bad" }] : [];
+    return Response.json({ events: 2, accepted: 2, duplicates: 0, rejected, rejected_lines: rejected.length });
+  };
+  const keys = ["exports/0-ab/x-1.ndjson", "exports/0-ab/x-2.ndjson"];
+  const ran = await runHere(["replay", ...keys.flatMap((key) => ["--export", key])], { answer });
+  expect([ran.code, asked]).toEqual([EXIT.partial, keys]);
+  expect(ran.stdout).toContain("4 events sent: 4 accepted, 0 duplicates, 1 rejected.");
+  expect(ran.stdout).toContain("line 3: exports/0-ab/x-2.ndjson: bad");
+  expect((await runHere(["replay", "file", "--export", "x"])).code).toBe(EXIT.usage);
+  const missing = await runHere(["replay", "--export", "x"], {
+    answer: () => Response.json(NOT_FOUND, { status: 404 }),
+  });
+  expect(missing.code).toBe(EXIT.failed);
+});
+
+const NOT_FOUND = { title: "Not found", code: "not_found", detail: "", request_id: "r" };
 
 test("a replay that broke off goes on from the line that it named, and sends nothing of before", async () => {
   const file = join(mkdtempSync(join(tmpdir(), "spillway-cli-")), "large.ndjson");

@@ -25,18 +25,20 @@ function fillReading(value: number): AlertReading {
 interface SampleParts extends Partial<Window> {
   readonly fillRate?: number;
   readonly lastError?: string | null;
+  readonly isReachable?: boolean;
   readonly table?: Sample["table"];
 }
 
 function sampleOf({
   fillRate = 0,
   lastError = null,
+  isReachable = true,
   counts = {},
   flushFailures = {},
   table = { status: null, error: null },
 }: SampleParts = {}): Sample {
   const status = { ...QUIET_STATUS, buffer_fill_rate: fillRate, last_error: lastError };
-  const shards = [{ index: 0, digest: undefined, status, isReachable: true }];
+  const shards = [{ index: 0, digest: undefined, status, isReachable }];
   return { atMs: 0, shards, table, window: { counts, flushFailures } };
 }
 
@@ -157,6 +159,13 @@ test("ResumeSuccess: below 98 % a warning, below 95 % critical, and nothing is s
   expect(levelsOf("ResumeSuccess", resumes(1000, 18)).clear).toEqual(["warning", "critical"]);
 });
 
+test("ResumeSuccess: tokens that anybody can make up are no failures of readers", () => {
+  const counts = { resume_successes: 30, resume_failures: 500, forged_resumes: 500 };
+  expect(levelsOf("ResumeSuccess", sampleOf({ counts }))).toEqual({ over: [], clear: ["warning", "critical"] });
+  const failing = { ...counts, resume_failures: 510 };
+  expect(levelsOf("ResumeSuccess", sampleOf({ counts: failing })).over).toEqual(["warning", "critical"]);
+});
+
 function trimmed(events: number, dropped: number): string[] {
   return levelsOf(
     "TrimRate",
@@ -183,6 +192,11 @@ test("FlushFailing: while a shard has an error and has failed three times; over 
   expect(failing("no bucket", 3)).toEqual({ over: ["warning"], clear: [] });
   expect(failing("no bucket", 0)).toEqual({ over: [], clear: [] });
   expect(failing(null, 3)).toEqual({ over: [], clear: ["warning"] });
+});
+
+test("ShardUnreachable: while a shard does not answer", () => {
+  expect(levelsOf("ShardUnreachable", sampleOf({ isReachable: false }))).toEqual({ over: ["critical"], clear: [] });
+  expect(levelsOf("ShardUnreachable", sampleOf())).toEqual({ over: [], clear: ["critical"] });
 });
 
 function failingTable(error: string | null): ReturnType<typeof levelsOf> {

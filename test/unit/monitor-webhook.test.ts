@@ -148,6 +148,29 @@ test("a webhook that takes its time does not hold up its caller: what is left is
   expect(sentIds).toHaveLength(5);
 });
 
+const bodyOf = (subject: string) => JSON.stringify({ data: { alert: "BufferFill", subject } });
+
+test("W2: what is told of one alert goes in its order, also across a restart; other alerts do not wait for it", async () => {
+  const { clock, sentIds, make } = queueOf({ statuses: [500, 204, 500, 500] });
+  const queue = make();
+  queue.add({ id: "fired", body: bodyOf("shard-0") });
+  queue.add({ id: "other", body: bodyOf("shard-1") });
+  queue.add({ id: "resolved", body: bodyOf("shard-0") });
+  await queue.deliverDue();
+  expect(sentIds).toEqual(["fired", "other"]);
+  await runAll(make(), clock);
+  expect(sentIds).toEqual(["fired", "other", "fired", "fired", "fired", "resolved"]);
+});
+
+test("W2: what comes after a message that was given up is sent all the same", async () => {
+  const { clock, sentIds, givenUp, make } = queueOf({ statuses: Array.from({ length: TRIES_MAX }, () => 500) });
+  const queue = make();
+  for (const id of ["fired", "resolved"]) queue.add({ id, body: bodyOf("shard-0") });
+  await runAll(queue, clock);
+  expect(sentIds.slice(TRIES_MAX - 1)).toEqual(["fired", "resolved"]);
+  expect(givenUp).toMatchObject([{ id: "fired" }]);
+});
+
 test("a webhook that answers 410 is not asked again", async () => {
   const { clock, sentAtMs, givenUp, make } = queueOf({ statuses: [410] });
   const queue = make();

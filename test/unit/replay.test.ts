@@ -23,6 +23,11 @@ function rowsOf(events: readonly LakeEvent[], shard = SHARD): LakeRow[] {
   return events.map((event, at) => ({ ...event, shard, seq: at + 1, ingestTimeUs: START_MS * 1000 }));
 }
 
+function lineOf(event: LakeEvent, place: object): string {
+  const [line = ""] = rowsOf([event]).map(exportLine.event);
+  return JSON.stringify({ ...place, event: (JSON.parse(line) as { event: object }).event });
+}
+
 /** A whole export, its lines given in pages of `pageSize`. */
 async function exportOf(events: readonly LakeEvent[], pageSize = 3, shard = SHARD): Promise<string> {
   const lines = rowsOf(events, shard).map(exportLine.event);
@@ -41,7 +46,7 @@ const read = (event: unknown) => readExportedLine(JSON.stringify({ event }));
 
 type Answer = (call: AppendCall) => "full" | "broken" | undefined;
 
-function makePort(shardCount = 4, answer: Answer = () => undefined, known: readonly number[] | undefined = []) {
+function makePort(shardCount = 4, answer: Answer = () => undefined, known: readonly number[] | null = []) {
   const calls: AppendCall[] = [];
   const appendToShard = async (call: AppendCall) => {
     const fault = answer(call);
@@ -51,7 +56,7 @@ function makePort(shardCount = 4, answer: Answer = () => undefined, known: reado
     return { ok: true, accepted: call.events.length, duplicates: [] } as const;
   };
   const findShards = async () =>
-    known === undefined ? { indexes: [], error: "no table object" } : { indexes: known, error: null };
+    known === null ? { indexes: [], error: "no table object" } : { indexes: known, error: null };
   return { calls, port: { shardCount, appendToShard, findShards } };
 }
 
@@ -145,9 +150,6 @@ describe("a line", () => {
 });
 
 describe("where an event goes", () => {
-  const lineOf = (event: LakeEvent, place: object) =>
-    JSON.stringify({ ...place, event: JSON.parse(exportLine.event(rowsOf([event])[0] as LakeRow)).event });
-
   it("is the shard of its life, with its place; of a life that no shard has, always the same other one", async () => {
     const { calls, port } = makePort(4, undefined, [0, 1, 2, 3, 9]);
     const lives = ["3-3fa9c1d2", "9-3fa9c1d2", "8-3fa9c1d2"];
@@ -163,7 +165,7 @@ describe("where an event goes", () => {
   });
 
   it("cannot be told while the table object is away and the life is no configured shard's: nothing is sent", async () => {
-    const { calls, port } = makePort(4, undefined, undefined);
+    const { calls, port } = makePort(4, undefined, null);
     const [event] = eventsOf(1);
     if (event === undefined) throw new Error("no event");
     const gone = await replay(bytes(lineOf(event, { shard: "9-3fa9c1d2", seq: 1 })), port);

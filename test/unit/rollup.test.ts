@@ -63,6 +63,7 @@ describe("counters", () => {
       resume_attempts: { demo: 1 },
       resume_successes: { demo: 1 },
       resume_failures: { token_invalid: 1 },
+      forged_resumes: { "": 1 },
       trimmed_events: { "max_events|low": 5 },
       gaps: { "": 1 },
       missing_events: { "": 4 },
@@ -71,6 +72,18 @@ describe("counters", () => {
       dead_lettered_events: { "": 3 },
       admin_actions: { "flush|200": 1 },
     });
+  });
+
+  it("tell resumes that anybody can send from those of readers", () => {
+    const rollup = rollupOf(
+      { event: "SseResumeFailed", code: "token_missing" },
+      { event: "SseResumeFailed", code: "token_invalid", reason: "malformed" },
+      { event: "SseResumeFailed", code: "token_invalid", reason: "bad_signature", suppressed: 8 },
+      { event: "SseResumeFailed", code: "token_invalid", reason: "unknown_key" },
+      { event: "SseResumeFailed", code: "token_expired", suppressed: 100 },
+      { event: "SseResumeFailed", code: "position_trimmed", request_id: "a", ...ABOUT },
+    );
+    expect(counters(rollup).forged_resumes).toEqual({ "": 111 });
   });
 
   it("count what was held back before it reached a shard, under labels that say that no more is known", () => {

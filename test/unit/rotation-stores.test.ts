@@ -22,7 +22,7 @@ import { EXIT } from "../../scripts/cli/exit-codes.ts";
 import { editDevVars } from "../../scripts/rotation/dev-vars-text.ts";
 import { DevVarsStore } from "../../scripts/rotation/dev-vars-store.ts";
 import { lock, readState, STATE_FILE, writeState } from "../../scripts/rotation/state-file.ts";
-import { runHere } from "../fixtures/cli-run.ts";
+import { CLI_TOKEN, runHere } from "../fixtures/cli-run.ts";
 import { cloud, deployedAnswer, type Cloud, OLD_SECRET as OLD } from "../fixtures/deployed-secrets.ts";
 
 const PRIVATE = 0o600;
@@ -178,7 +178,16 @@ test("a previous secret whose tokens may live is not dropped unasked", async () 
   const options = { answer: (request: Request) => deployedAnswer(request, there), env: there.env };
   const refused = await runHere(["rotate", "--gradual", "--no-wait", ...keeping(there)], options);
   expect([refused.code, refused.stderr]).toEqual([EXIT.failed, expect.stringContaining("--replace-previous")]);
-  const taken = await runHere(["rotate", "--gradual", "--no-wait", "--replace-previous", ...keeping(there)], options);
+  const replace = ["rotate", "--gradual", "--no-wait", "--replace-previous", ...keeping(there)];
+  // Without an admin token nobody sees which of the two signs.
+  const unseen = await runHere(replace, options);
+  expect([unseen.code, unseen.stderr]).toEqual([EXIT.failed, expect.stringContaining("only with an admin token")]);
+  const env = { ...there.env, SPILLWAY_ADMIN_TOKEN: CLI_TOKEN };
+  const wrong = { ...env, SPILLWAY_CURRENT_RESUME_SECRET: "older-secret-0123456789abcdef0123456789abcd" };
+  const mistaken = await runHere([...replace, "--timeout-sec", "1"], { ...options, env: wrong });
+  expect([mistaken.code, mistaken.stderr]).toEqual([EXIT.failed, expect.stringContaining("Nothing was changed")]);
+  expect(there.secrets()["SSE_RESUME_SECRET"]).toBe(OLD);
+  const taken = await runHere(replace, { ...options, env });
   expect(taken.code, taken.stderr).toBe(EXIT.partial);
 });
 

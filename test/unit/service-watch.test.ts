@@ -155,6 +155,92 @@ test("what was about to fire begins anew where nobody has looked for a while", a
   expect(service.names()).toEqual(["AlertFired BufferFill critical shard-0"]);
 });
 
+test("what was about to fire begins anew in storage, too: a restart after a quiet hour finds nothing pending", async () => {
+  const service = new WatchedService();
+  service.shard().status = { buffer_fill_rate: 0.6 };
+  await service.watch.overview();
+  service.clock.nowMs += 60 * MINUTE_MS;
+  service.shard().status = {};
+  await service.watch.overview();
+  service.restart();
+  service.shard().status = { buffer_fill_rate: 0.6 };
+  await service.watch.overview();
+  expect(service.names()).toEqual([]);
+});
+
+/** A shard that is nearly full, told so, and out of reach from then on; then the monitor restarts. */
+async function silentSince(service: WatchedService, index = 0): Promise<void> {
+  service.shard(index).status = { buffer_fill_rate: 0.95 };
+  await service.watch.wake();
+  await service.runFor(6 * MINUTE_MS);
+  expect(service.names()).toEqual([`AlertFired BufferFill critical shard-${index}`]);
+  service.shard(index).isReachable = false;
+  service.restart();
+  await service.runFor(30 * MINUTE_MS);
+}
+
+test("what fires about a shard goes on while it does not answer, across a restart; its silence is told, too", async () => {
+  const service = new WatchedService();
+  await silentSince(service);
+  const fired = ["AlertFired BufferFill critical shard-0", "AlertFired ShardUnreachable critical shard-0"];
+  expect(service.names()).toEqual(fired);
+  const { firing } = await service.watch.alerts();
+  expect(firing).toMatchObject([
+    { alert: "BufferFill", value: 0.95, message: expect.stringContaining("95 % full") },
+    {},
+  ]);
+  Object.assign(service.shard(), { isReachable: true, status: {} });
+  await service.runFor(10 * MINUTE_MS);
+  expect(service.names().slice(2)).toEqual([
+    "AlertResolved BufferFill critical shard-0",
+    "AlertResolved ShardUnreachable critical shard-0",
+  ]);
+});
+
+test("what fires about a shard is over once nobody lists that shard any more, and not while none can be listed", async () => {
+  const service = new WatchedService({ shards: 2 });
+  await silentSince(service, 1);
+  service.told.length = 0;
+  service.shards.pop();
+  service.isComplete = false;
+  service.restart();
+  await service.runFor(30 * MINUTE_MS);
+  expect(service.names()).toEqual([]);
+  service.isComplete = true;
+  await service.runFor(30 * MINUTE_MS);
+  expect(service.names()).toEqual([
+    "AlertResolved BufferFill critical shard-1",
+    "AlertResolved ShardUnreachable critical shard-1",
+  ]);
+});
+
+test("a degraded stream whose end nobody tells is not told of for ever, and lets the monitor rest", async () => {
+  const service = new WatchedService();
+  const lost = {
+    requestId: "a",
+    route: "demo",
+    tenant: "acme",
+    state: "streaming",
+    reason: null,
+    startedAtMs: START_MS,
+    endedAtMs: undefined,
+    lastHeardAtMs: START_MS,
+    events: 1,
+    trimmedEvents: 0,
+    foldedEvents: 0,
+    resumes: 0,
+    readers: 0,
+    isDegraded: true,
+  } as const;
+  service.shard().rollup = { activeStreams: [lost] };
+  await service.watch.wake();
+  await service.runFor(30 * MINUTE_MS);
+  expect(service.names()).toEqual(["AlertFired Degraded warning streams"]);
+  await service.runFor(60 * MINUTE_MS);
+  expect(service.names().slice(1)).toEqual(["AlertResolved Degraded warning streams"]);
+  expect(service.alarmAtMs).toBeUndefined();
+});
+
 test("a webhook that fails is tried again by alarm, after a restart too, and what is given up is told", async () => {
   const service = new WatchedService();
   service.answers = ["no answer", 500];

@@ -209,9 +209,30 @@ describe("what shards know", () => {
       }),
       findShards: async () => ({ indexes: [0, 1, 2, 3] }),
     });
-    const { streams, missing } = await known.all();
+    const { streams, missing } = await known.all((found) => [...found]);
     expect(streams).toMatchObject([{ requestId: "moved", state: "completed" }]);
     expect(missing).toEqual(["shard-3"]);
+  });
+
+  it("is asked of a few shards at a time, and kept no more of than is wanted", async () => {
+    let asking = 0;
+    let most = 0;
+    const known = new KnownStreams({
+      shards: 256,
+      shard: (index) => ({
+        rollup: async () => {
+          most = Math.max(most, ++asking);
+          await new Promise((resolve) => setImmediate(resolve));
+          asking--;
+          return rollup({ activeStreams: [knownStream(`${index}-a`), knownStream(`${index}-b`)] });
+        },
+        timeline: async () => [],
+        knownStream: async () => undefined,
+      }),
+      findShards: async () => ({ indexes: Array.from({ length: 256 }, (_, index) => index) }),
+    });
+    const { streams } = await known.all((found) => found.slice(0, 1));
+    expect([streams.length, most]).toEqual([256, 16]);
   });
 
   it("of one stream is in its object's shard and in its request's: both in one timeline", async () => {

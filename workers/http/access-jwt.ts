@@ -50,7 +50,7 @@ export function createAccessCheck({ teamDomain, audience }: AccessSettings, deps
         clockTolerance: CLOCK_TOLERANCE_SEC,
         requiredClaims: ["exp", "iat"],
       });
-      const actor = nameOf(payload["email"]) ?? nameOf(payload["common_name"]);
+      const actor = personOf(payload["email"]) ?? programOf(payload["common_name"]);
       if (actor === undefined) return { ok: false, reason: "forged" };
       return { ok: true, actor, expiresAtMs: (payload.exp ?? 0) * 1000 };
     } catch (error) {
@@ -69,7 +69,18 @@ function classify(error: unknown): CredentialVerdict {
   throw error;
 }
 
-/** A person's address, or the name of a service token. */
+/** An address: no other way in has it for a name that it was not given. */
+function personOf(claim: unknown): string | undefined {
+  const name = nameOf(claim);
+  return name?.includes("@") === true ? name : undefined;
+}
+
+/** A service token's, which whoever makes it chooses: told so that it is no operator's of another way in. */
+function programOf(claim: unknown): string | undefined {
+  const name = nameOf(claim);
+  return name === undefined ? undefined : `access/${name}`;
+}
+
 function nameOf(claim: unknown): string | undefined {
   const isName = typeof claim === "string" && claim.length <= NAME_MAX_CHARS && /^[\x21-\x7e]+$/.test(claim);
   return isName ? claim : undefined;

@@ -38,7 +38,14 @@ export class AdminAudit {
   tell({ action, actor, result, target }: AuditEntry): void {
     const about = target === undefined ? {} : { target: target.slice(0, TEXT_MAX_CHARS) };
     const time = this.timeText();
-    this.deps.telemetry({ event: "AdminAction", action, actor: actor.slice(0, TEXT_MAX_CHARS), result, ...about, time });
+    this.deps.telemetry({
+      event: "AdminAction",
+      action,
+      actor: actor.slice(0, TEXT_MAX_CHARS),
+      result,
+      ...about,
+      time,
+    });
   }
 
   /** Somebody was not let in, or somebody's browser was made to ask by another site. */
@@ -56,7 +63,14 @@ export class AdminAudit {
     const untold = this.untold === 0 ? {} : { untold: this.untold };
     this.untold = 0;
     const time = this.timeText();
-    this.deps.telemetry({ event: "AdminRefused", action, actor: actor.slice(0, TEXT_MAX_CHARS), result, ...untold, time });
+    this.deps.telemetry({
+      event: "AdminRefused",
+      action,
+      actor: actor.slice(0, TEXT_MAX_CHARS),
+      result,
+      ...untold,
+      time,
+    });
   }
 
   private timeText(): string {

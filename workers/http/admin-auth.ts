@@ -41,7 +41,11 @@ export type AdminHandler = (
 ) => Promise<Response> | Response;
 export type AdminGuard = (action: AdminAction, handler: AdminHandler) => Handler;
 
-type GuardServices = DoorServices & { readonly telemetry: TelemetrySink };
+interface GuardServices extends DoorServices {
+  readonly telemetry: TelemetrySink;
+  /** Keeps the isolate alive for an action whose caller has hung up. */
+  readonly waitUntil: (work: Promise<unknown>) => void;
+}
 
 /** Lets operators in, and tells what was done. One for all routes, or each would count failures anew. */
 export function createAdminGuard(services: GuardServices, door = new AdminDoor(services)): AdminGuard {
@@ -49,20 +53,8 @@ export function createAdminGuard(services: GuardServices, door = new AdminDoor(s
   return (action, handler) => {
     const { name, extraTokens, onlyTokens } = action;
     const tokens = extraTokens === undefined ? undefined : door.tokensAnd(extraTokens);
-    return async (context) => {
-      const verdict = await door.identify(context.req.raw, { tokens, onlyTokens });
-      if (!verdict.ok) {
-        if (!(verdict.isMissing && action.isProbe === true)) {
-          audit.tellRefusal({ action: name, result: verdict.error.code });
-        }
-        return problemResponse(verdict.error, context.get("requestId"));
-      }
-      const { identity } = verdict;
+    const act = async (context: Context<HonoEnv>, identity: AdminIdentity): Promise<Response> => {
       const { actor } = identity;
-      if (mayBeForged(context.req.raw, identity)) {
-        audit.tellRefusal({ action: name, actor, result: "csrf" });
-        return problemResponse({ code: "csrf" }, context.get("requestId"));
-      }
       let result = "500";
       let target: string | undefined;
       try {
@@ -78,7 +70,34 @@ export function createAdminGuard(services: GuardServices, door = new AdminDoor(s
         if (action.isLook !== true || Number(result) >= 400) audit.tell({ action: name, actor, result, target });
       }
     };
+    return async (context) => {
+      const verdict = await door.identify(context.req.raw, { tokens, onlyTokens });
+      if (!verdict.ok) {
+        if (!(verdict.isMissing && action.isProbe === true)) {
+          audit.tellRefusal({ action: name, result: verdict.error.code });
+        }
+        return problemResponse(verdict.error, context.get("requestId"));
+      }
+      const { identity } = verdict;
+      const { actor } = identity;
+      if (mayBeForged(context.req.raw, identity)) {
+        audit.tellRefusal({ action: name, actor, result: "csrf" });
+        return problemResponse({ code: "csrf" }, context.get("requestId"));
+      }
+      const acting = act(context, identity);
+      // Its caller may hang up meanwhile: what was begun is told all the same.
+      services.waitUntil(acting.catch(() => undefined));
+      return acting;
+    };
   };
+}
+
+/** By the origin alone, as browsers say it that do not say the site (Safari before 16.4). */
+function isFromElsewhere(request: Request): boolean {
+  const origin = request.headers.get("origin");
+  if (origin === null) return false;
+  // The host alone: a proxy before us may have taken off the TLS.
+  return !URL.canParse(origin) || new URL(origin).host !== new URL(request.url).host;
 }
 
 /**
@@ -87,8 +106,8 @@ export function createAdminGuard(services: GuardServices, door = new AdminDoor(s
  */
 function mayBeForged(request: Request, { via }: AdminIdentity): boolean {
   if (via === "token" || request.method === "GET" || request.method === "HEAD") return false;
-  const site = request.headers.get("sec-fetch-site") ?? "same-origin";
-  if (site !== "same-origin" && site !== "none") return true;
-  // Through Access programs come too, with neither header; a browser there always says the site.
+  const site = request.headers.get("sec-fetch-site");
+  if (site === null ? isFromElsewhere(request) : site !== "same-origin" && site !== "none") return true;
+  // Through Access programs come too, with neither header; a browser there always says the site, or its origin.
   return via === "session" && request.headers.get(ACTION_HEADER) !== "1";
 }

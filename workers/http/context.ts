@@ -28,4 +28,6 @@ export interface Services {
   readonly randomBytes: (length: number) => Uint8Array;
   readonly randomId: () => string;
   readonly fetch: typeof fetch;
+  /** Keeps the isolate alive for work that goes on when the caller has hung up. */
+  readonly waitUntil: (work: Promise<unknown>) => void;
 }

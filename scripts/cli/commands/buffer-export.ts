@@ -1,7 +1,6 @@
 /**
  * `export`: what the shards hold, as a file whose checksum was compared.
  */
-import { once } from "node:events";
 import { createWriteStream, existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { finished } from "node:stream/promises";
@@ -73,7 +72,8 @@ async function toStdout(task: Task): Promise<number> {
 
 /** @returns bytes before compression */
 async function toFile(task: Task): Promise<number> {
-  const partial = `${task.out}.partial`;
+  // Of this run alone: another one may write the same file.
+  const partial = `${task.out}.${process.pid}.partial`;
   const file = createWriteStream(partial, { mode: 0o600, flush: true });
   const sink: Writable = task.out.endsWith(".gz") ? createGzip() : file;
   if (sink !== file) sink.pipe(file);
@@ -89,8 +89,8 @@ async function toFile(task: Task): Promise<number> {
   } catch (error) {
     sink.destroy();
     file.destroy();
-    // Closed first: a file that is still being opened would come back.
-    if (!file.closed) await once(file, "close");
+    // Closed first: a file that is still being opened would come back. Writes that are dropped are an error of its own.
+    if (!file.closed) await new Promise<void>((done) => file.once("close", () => done()));
     await rm(partial, { force: true });
     const { code } = error as NodeJS.ErrnoException;
     if (code?.startsWith("E")) throw failure(`${task.out} cannot be written: ${code}.`);
@@ -105,7 +105,7 @@ async function write(sink: Writable, line: Buffer, isDone: Promise<void>): Promi
 
 async function copy({ api, check, query, context }: Task, put: (line: Buffer) => Promise<void>): Promise<number> {
   const { terminal } = context;
-  const response = await api.call("buffer/export", { query });
+  const response = await api.call("buffer/export", { query, isLong: true });
   if (response.body === null) throw failure("The export is empty.");
   let size = 0;
   for await (const line of linesOf(received(response.body, api, check))) {

@@ -5,11 +5,11 @@ import { createReadStream, existsSync } from "node:fs";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 
-import type { AdminApi } from "../admin-api.ts";
+import type { AdminApi, CallOptions } from "../admin-api.ts";
 import { refusal } from "../admin-api.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { ChunkGathering, ExportCheck, linesOf, type Chunk } from "../export-lines.ts";
-import { CommandFailure, EXIT, failure, usageFailure } from "../exit-codes.ts";
+import { CommandFailure, EXIT, failure, usageFailure, type ExitCode } from "../exit-codes.ts";
 import { printableValue } from "../printable.ts";
 import { count } from "../units.ts";
 
@@ -19,8 +19,6 @@ const MOST_ATTEMPTS = 60;
 const RETRY_WITHOUT_WORD_MS = 5_000;
 const RETRY_MAX_MS = 60_000;
 const SHOWN_REJECTIONS = 10;
-/** So many of the events that it took last a shard tells from new ones (docs/admin-api.md, Replay). */
-const KNOWN_EVENTS = 50_000;
 
 interface Rejection {
   /** In the file, from 1. */
@@ -47,11 +45,17 @@ interface Totals {
 
 export const REPLAY: Command = {
   name: "replay",
-  summary: "send an export's events back; what a shard took lately counts as duplicate",
-  operands: "FILE",
+  summary: "send an export's events back; what is there already counts as duplicate",
+  operands: "[FILE]",
   maxOperands: 1,
   options: {
     "without-checksum": { type: "boolean", help: "also lines without an export's end, such as picked ones" },
+    export: {
+      type: "string",
+      value: "KEY",
+      help: "instead of a file, what a reset has written; as it named it; may be repeated",
+      isRepeatable: true,
+    },
     "from-line": {
       type: "string",
       value: "N",
@@ -60,15 +64,23 @@ export const REPLAY: Command = {
   },
   notes: [
     "First the whole file is read and its checksum compared; only then is anything sent. Where the",
-    "service is full or unavailable it is asked again after the time it names. Each shard knows the last",
-    `${count(KNOWN_EVENTS)} events that it took: of a larger file, what is sent a second time is stored a second time. So`,
-    "go on with --from-line, which the message names, where a replay broke off. Exit code 5: some events",
-    "were rejected, or not all were sent.",
+    "service is full or unavailable it is asked again after the time it names. May be repeated; where one",
+    "broke off, --from-line spares what was sent. What a reset has written to the bucket the service",
+    "itself reads: --export. Exit code 5: some events were rejected, or not all were sent.",
   ].join("\n"),
-  examples: ["scripts/spillway replay shard-0.ndjson", "scripts/spillway replay all.ndjson.gz --progress --json"],
+  examples: [
+    "scripts/spillway replay shard-0.ndjson",
+    "scripts/spillway replay all.ndjson.gz --progress --json",
+    "scripts/spillway replay --export exports/0-3fa9c1d2/2026-11-21T10-00-00.000Z-1.ndjson",
+  ],
   async run(context) {
     const [file] = context.operands;
-    if (file === undefined) throw usageFailure("Name the file.");
+    const keys = context.values.list("export");
+    if (keys.length > 0) {
+      if (file !== undefined) throw usageFailure("Give a file or --export, not both.");
+      return replayExports(keys, context);
+    }
+    if (file === undefined) throw usageFailure("Name the file, or what a reset has written with --export.");
     if (!existsSync(file)) throw usageFailure(`There is no file ${file}.`);
     const expected = await verify(file, context);
     const totals: Totals = { events: 0, accepted: 0, duplicates: 0, rejected: [], rejected_lines: 0 };
@@ -87,12 +99,42 @@ export const REPLAY: Command = {
     const { terminal } = context;
     terminal.endProgress();
     terminal.result(totals, () => totalsText(totals));
-    if (totals.events > KNOWN_EVENTS) {
-      terminal.note("Do not send this file again: of so many, some would be taken for new, and be in the table twice.");
-    }
     return totals.rejected_lines === 0 ? EXIT.ok : EXIT.partial;
   },
 };
+
+/** Parts in the bucket, each of which the service reads and checks. */
+async function replayExports(keys: readonly string[], context: CommandContext): Promise<ExitCode> {
+  const { terminal } = context;
+  const api = await context.api();
+  const totals: Totals = { events: 0, accepted: 0, duplicates: 0, rejected: [], rejected_lines: 0 };
+  for (const [at, key] of keys.entries()) {
+    terminal.progress(`${key}: ${at + 1} of ${keys.length}`);
+    try {
+      const answer = await sendUntilTaken(api, { query: { export: key } }, context);
+      totals.events += answer.events;
+      add(
+        totals,
+        answer,
+        answer.rejected.map(({ line, detail }) => ({ line, detail: `${key}: ${detail}` })),
+      );
+    } catch (error) {
+      if (!(error instanceof CommandFailure) || at === 0) throw error;
+      const exitCode = error.exitCode === EXIT.interrupted ? EXIT.interrupted : EXIT.partial;
+      throw new CommandFailure(exitCode, `${error.message} Before ${key} all were sent.`, error.problem);
+    }
+  }
+  terminal.endProgress();
+  terminal.result(totals, () => totalsText(totals));
+  return totals.rejected_lines === 0 ? EXIT.ok : EXIT.partial;
+}
+
+function add(totals: Totals, answer: ReplayAnswer, rejected: readonly Rejection[]): void {
+  totals.accepted += answer.accepted;
+  totals.duplicates += answer.duplicates;
+  totals.rejected_lines += answer.rejected_lines;
+  totals.rejected.push(...rejected);
+}
 
 /** @returns how many events it holds */
 async function verify(file: string, { values, terminal }: CommandContext): Promise<number> {
@@ -149,28 +191,27 @@ async function sendAll(file: string, sending: Sending): Promise<void> {
 async function send(api: AdminApi, chunk: Chunk, sending: Sending): Promise<void> {
   const { context, totals, expected } = sending;
   sending.nextLine = chunk.fileLines[0] ?? sending.nextLine;
-  const answer = await sendUntilTaken(api, chunk, context);
+  const answer = await sendUntilTaken(api, { body: chunk.body }, context);
   sending.nextLine = (chunk.fileLines.at(-1) ?? 0) + 1;
   totals.events += chunk.fileLines.length;
-  totals.accepted += answer.accepted;
-  totals.duplicates += answer.duplicates;
-  totals.rejected_lines += answer.rejected_lines;
-  for (const { line, detail } of answer.rejected) {
-    totals.rejected.push({ line: chunk.fileLines[line - 1] ?? line, detail });
-  }
+  const inFile = answer.rejected.map(({ line, detail }) => ({ line: chunk.fileLines[line - 1] ?? line, detail }));
+  add(totals, answer, inFile);
   context.terminal.progress(`${count(totals.events)} of ${count(expected)} events sent`);
 }
 
 /** 429 and 503 are no answer: the service says when to come again. What it took before is then a duplicate. */
-async function sendUntilTaken(api: AdminApi, chunk: Chunk, context: CommandContext): Promise<ReplayAnswer> {
+async function sendUntilTaken(api: AdminApi, call: CallOptions, context: CommandContext): Promise<ReplayAnswer> {
   for (let attempt = 1; ; attempt++) {
-    const response = await api.send("buffer/replay", { method: "POST", body: chunk.body });
+    const response = await api.send("buffer/replay", { ...call, method: "POST" });
     if (response.ok) return (await api.body(response)) as ReplayAnswer;
     const isPassing = response.status === 429 || response.status === 503;
     const waitMs = retryAfterMs(response.headers.get("retry-after"));
     const refused = await refusal(response);
     if (!isPassing || attempt === MOST_ATTEMPTS) throw refused;
     const why = refused.problem?.code ?? "unavailable";
+    // Once also where no progress is told: it may take long.
+    if (attempt === 1)
+      context.terminal.note(`${why}: the service takes no more now, and is asked again until it does.`);
     context.terminal.progress(`${why}: waiting ${Math.ceil(waitMs / 1000)} s`);
     await context.host.wait(waitMs, context.signal);
   }
@@ -183,8 +224,8 @@ function retryAfterMs(header: string | null): number {
 }
 
 function afterSome(error: CommandFailure, { totals, expected, nextLine }: Sending): CommandFailure {
-  const place = `${count(totals.events)} of ${count(expected)} events were sent before; go on with --from-line ${nextLine}.`;
-  const exitCode = error.exitCode === EXIT.failed ? EXIT.partial : error.exitCode;
+  const place = `${count(totals.events)} of ${count(expected)} events were sent before; run it again, or go on with --from-line ${nextLine}.`;
+  const exitCode = error.exitCode === EXIT.interrupted ? EXIT.interrupted : EXIT.partial;
   return new CommandFailure(exitCode, `${error.message} ${place}`, error.problem);
 }
 

@@ -46,7 +46,10 @@ function resetText(report: ResetReport): string {
   const { delivered_events: delivered, kept_events: kept } = report;
   const lines = [`${printableValue(report.shard)}: ${count(report.events)} events, ${bytes(report.bytes)}, taken out.`];
   if (report.exports.length > 0)
-    lines.push("They are in the bucket:", ...report.exports.map((key) => `  ${printableValue(key)}`));
+    lines.push(
+      "They are in the bucket, and come back by replay --export:",
+      ...report.exports.map((key) => `  ${printableValue(key)}`),
+    );
   if (delivered > 0) lines.push(`${count(delivered)} events were on their way into the table, and are in it.`);
   if (kept > 0)
     lines.push(`${count(kept)} events are in the shard still: they came meanwhile, or a pipeline may have them.`);

@@ -7,7 +7,7 @@ import { StringDecoder } from "node:string_decoder";
 
 import type { Command, CommandContext } from "../command.ts";
 import { isLoopback, readUrl } from "../credentials.ts";
-import { EXIT, failure, usageFailure, type ExitCode } from "../exit-codes.ts";
+import { CommandFailure, EXIT, failure, usageFailure, type ExitCode } from "../exit-codes.ts";
 import { OverviewChanges, type Overview } from "../overview-changes.ts";
 import { fits, JsonObjects, recordsOf, recordText, type RecordFilter, type TelemetryRecord } from "../tail-events.ts";
 
@@ -94,8 +94,18 @@ async function followMonitor(context: CommandContext): Promise<ExitCode> {
   const intervalMs = (values.wholeNumber("interval-sec", 1, 3600) ?? DEFAULT_INTERVAL_SEC) * 1000;
   const api = await context.api();
   const changes = new OverviewChanges();
+  let isHeard: boolean | undefined;
   while (!signal.aborted) {
-    tell(changes.take(await api.json<Overview>("overview")), context);
+    try {
+      tell(changes.take(await api.json<Overview>("overview")), context);
+      if (isHeard === false) context.terminal.note("The service answers again.");
+      isHeard = true;
+    } catch (error) {
+      // It is deployed anew, say. Who was never heard may not be there at all.
+      if (isHeard === undefined || !isPassing(error)) throw error;
+      if (isHeard) context.terminal.note(`${error.message} It is asked again.`);
+      isHeard = false;
+    }
     if (values.flag("once")) break;
     try {
       await host.wait(intervalMs, signal);
@@ -104,6 +114,10 @@ async function followMonitor(context: CommandContext): Promise<ExitCode> {
     }
   }
   return EXIT.ok;
+}
+
+function isPassing(error: unknown): error is CommandFailure {
+  return error instanceof CommandFailure && (error.exitCode === EXIT.unreachable || error.exitCode === EXIT.failed);
 }
 
 function tell(records: readonly TelemetryRecord[], { values, terminal }: CommandContext): void {

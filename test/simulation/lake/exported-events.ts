@@ -1,14 +1,32 @@
 /**
  * R1: what a reset has dropped lies in the bucket, as a replay would read it there.
  */
+import type { EventPlace } from "../../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import { readExportedLine } from "../../../workers/replay/exported-line.ts";
 import type { Taken } from "./lake-model.ts";
 import { breach } from "./lake-violation.ts";
 import type { SimBucket } from "./sim-bucket.ts";
 
+export interface ExportedEvent {
+  readonly event: LakeEvent;
+  readonly place: EventPlace | undefined;
+}
+
+/** Events of one export of the shard, whichever reset made it. */
+export function eventsOfExport(bucket: SimBucket, key: string): ExportedEvent[] {
+  const text = new TextDecoder().decode(bucket.objects.get(key)?.bytes);
+  return text
+    .trimEnd()
+    .split("\n")
+    .flatMap((line) => {
+      const reading = readExportedLine(line);
+      return reading?.ok === true ? [{ event: reading.event, place: reading.place }] : [];
+    });
+}
+
 /** @returns the dropped events that a replay can send again: those that were neither damaged nor never sound */
-export function exportedEvents(bucket: SimBucket, shard: string, dropped: readonly Taken[]): LakeEvent[] {
+export function exportedEvents(bucket: SimBucket, shard: string, dropped: readonly Taken[]): ExportedEvent[] {
   const lines = new Map<number, string>();
   const damaged: { readonly seq: number; readonly events: number }[] = [];
   for (const key of bucket.keys(`exports/${shard}/`)) {
@@ -32,6 +50,6 @@ export function exportedEvents(bucket: SimBucket, shard: string, dropped: readon
     if (JSON.stringify(reading.event) !== JSON.stringify(event)) {
       breach("L1 rows are what was taken", `${shard}/${seq} is exported as ${line}`);
     }
-    return [reading.event];
+    return [{ event: reading.event, place: reading.place }];
   });
 }

@@ -7,6 +7,7 @@ import { BufferReset } from "../../../durable-objects/analytics/buffer-reset.ts"
 import { DedupWindow } from "../../../durable-objects/analytics/dedup-window.ts";
 import { ExportParts } from "../../../durable-objects/analytics/export-parts.ts";
 import { IcebergSink } from "../../../durable-objects/analytics/iceberg-sink.ts";
+import { PlaceStore } from "../../../durable-objects/analytics/place-store.ts";
 import { RollupKeeper } from "../../../durable-objects/analytics/rollup-keeper.ts";
 import { RollupStore, type StoredRollup } from "../../../durable-objects/analytics/rollup-store.ts";
 import { ShardBuffer } from "../../../durable-objects/analytics/shard-buffer.ts";
@@ -186,6 +187,8 @@ export const LAKE_FAULTS: readonly LakeFault[] = [
   fault("a reset drops what it has not written", ExportParts, "end", () => async () => []),
   fault("a reset drops a batch that the table object has", BufferReset, "settle", () => async () => "withdrawn"),
   fault("a reset makes nothing unknown", DedupWindow, "forgetRows", () => () => undefined),
+  fault("a reset does not note what it drops", PlaceStore, "noteDropped", () => () => undefined),
+  fault("a replay forgets where it has brought events", PlaceStore, "put", () => () => undefined),
 ];
 
 async function livePaths({ manifests }: CommitterDeps, { metadata }: LoadedTable): Promise<ReadonlySet<string>> {

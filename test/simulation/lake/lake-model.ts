@@ -2,6 +2,7 @@
  * What the lake has promised, in plain terms: every event a shard has taken, under the number it got, and
  * which of them must be recognised when they come again.
  */
+import type { EventPlace } from "../../../protocol/lake-call.ts";
 import type { LakeEvent, LakeRow } from "../../../protocol/lake-event.ts";
 import { OWN_SOURCE_PREFIX } from "../../../protocol/telemetry-event.ts";
 import type { Drop, Take } from "./sim-shard.ts";
@@ -22,6 +23,10 @@ export interface Taken {
   /** Of the last count: where it was found. */
   place: string | undefined;
   countedIn: number;
+  /** Itself, or what it was when it came first, before replays brought it back. */
+  readonly first: Taken | undefined;
+  /** Of what came first: what it is now. */
+  latest: Taken | undefined;
 }
 
 export class LakeModel {
@@ -35,6 +40,7 @@ export class LakeModel {
   private readonly forgotten = new Set<string>();
   /** Identities of dropped events that are replayed: each has to be taken again. */
   readonly replayed = new Set<string>();
+  private readonly lastOfIdentity = new Map<string, Taken>();
   private readonly ownTaken = new Map<string, number>();
   private readonly takenByShard = new Map<number, number>();
   /** Events that a shard's window holds. */
@@ -44,7 +50,7 @@ export class LakeModel {
     this.windowEvents = windowEvents;
   }
 
-  take({ index, shard, firstSeq, events, isRiding, isReplayed, takenAtMs }: Take): void {
+  take({ index, shard, firstSeq, events, isRiding, isReplayed, places, takenAtMs }: Take): void {
     const all = this.taken.get(shard) ?? [];
     this.taken.set(shard, all);
     for (const [at, event] of events.entries()) {
@@ -52,7 +58,8 @@ export class LakeModel {
       if (all.length !== seq - 1) {
         breach("L2 numbers are never used twice", `${shard} gives seq ${seq} after ${all.length} events`);
       }
-      all.push({
+      const first = this.firstOf(places[at]);
+      const taken: Taken = {
         event,
         shard,
         seq,
@@ -62,10 +69,36 @@ export class LakeModel {
         isDropped: false,
         place: undefined,
         countedIn: 0,
-      });
+        first,
+        latest: undefined,
+      };
+      all.push(taken);
+      if (first !== undefined) first.latest = taken;
+      this.lastOfIdentity.set(identityOf(index, event), taken);
       if (event.source.startsWith(OWN_SOURCE_PREFIX) && !isReplayed)
         this.ownTaken.set(shard, this.ownEventsOf(shard) + 1);
       this.noteIdentity(index, event, events.length);
+    }
+  }
+
+  /** What a replay takes has left every place it ever had. */
+  private firstOf(place: EventPlace | undefined): Taken | undefined {
+    const known = place === undefined ? undefined : this.at(place.life, place.seq);
+    const first = known?.first ?? known;
+    const last = first?.latest ?? first;
+    if (last !== undefined && !last.isDropped) {
+      breach("L1 nothing counts twice", `${place?.life}/${place?.seq} is replayed, and is there: ${last.seq}`);
+    }
+    return first;
+  }
+
+  /** A shard has acknowledged a replay of these: each is there, whether it was taken now or earlier. */
+  checkReplayed(index: number, events: readonly LakeEvent[]): void {
+    for (const event of events) {
+      const taken = this.lastOfIdentity.get(identityOf(index, event));
+      if (taken === undefined || taken.isDropped) {
+        breach("L1 nothing acknowledged is lost", `${event.id} is replayed, and still dropped`);
+      }
     }
   }
 

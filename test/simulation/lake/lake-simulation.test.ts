@@ -64,6 +64,8 @@ const INTERESTING = [
   "commit, compaction and sweep after hours without any",
   "read by icebird as well",
   "telemetry summed up",
+  "export replayed",
+  "any export replayed",
 ] as const;
 
 interface Run {

@@ -49,26 +49,7 @@ const MANY_COMMITS = 98;
 /** One seed in so many is one of those. */
 const MANY_COMMITS_EVERY = 150;
 
-type Action =
-  | "call"
-  | "ghost"
-  | "append"
-  | "repeat"
-  | "alarm"
-  | "timer"
-  | "time"
-  | "skew"
-  | "flush"
-  | "reset"
-  | "commit"
-  | "compact"
-  | "expire"
-  | "recovery"
-  | "crash"
-  | "shards"
-  | "damage";
-
-const WEIGHTS: Readonly<Record<Action, number>> = {
+const WEIGHTS = {
   call: 120,
   ghost: 3,
   append: 9,
@@ -78,7 +59,8 @@ const WEIGHTS: Readonly<Record<Action, number>> = {
   time: 9,
   skew: 0.5,
   flush: 2,
-  reset: 0.7,
+  reset: 1.2,
+  replay: 4,
   commit: 1.5,
   compact: 1.5,
   expire: 1.5,
@@ -87,6 +69,7 @@ const WEIGHTS: Readonly<Record<Action, number>> = {
   shards: 0.4,
   damage: 0.4,
 };
+type Action = keyof typeof WEIGHTS;
 
 export class LakeSimulation {
   readonly world: LakeWorld;
@@ -108,7 +91,7 @@ export class LakeSimulation {
     this.world = new LakeWorld(this.random, { hasRestCatalog, hasForeignCommitter, hasSmallWindow });
     this.producer = new Producer(this.world, this.random);
     this.operator = new Operator(this.world, this.random);
-    this.world.onDropped = (index, events) => this.producer.replay(index, events);
+    this.world.onDropped = (index, exported) => this.producer.replay(index, exported);
     this.damage = new DiskDamage(this.world, this.random);
   }
 
@@ -293,6 +276,8 @@ export class LakeSimulation {
         return this.operator.flush(this.random.pick(this.world.shardIndexes));
       case "reset":
         return this.operator.reset(this.random.pick(this.world.shardIndexes));
+      case "replay":
+        return this.producer.replayAny();
       case "commit":
         return this.operator.commit(this.random.pick(this.world.tables));
       case "compact":

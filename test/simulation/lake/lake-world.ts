@@ -2,17 +2,15 @@
  * The simulated lake put together for one seed: settings, bucket, catalog, objects, and what they are
  * made of.
  */
-import { DedupWindow } from "../../../durable-objects/analytics/dedup-window.ts";
 import { DEDUP_WINDOW_EVENTS } from "../../../durable-objects/analytics/taken-events.ts";
 import { R2Catalog } from "../../../durable-objects/iceberg/r2-catalog.ts";
 import { TABLE_COLUMNS } from "../../../durable-objects/iceberg/table-columns.ts";
-import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../../protocol/lake-settings.ts";
 import type { LakeTelemetry } from "../../../protocol/telemetry.ts";
 import { Coverage } from "../coverage.ts";
-import { replaceMethod } from "../method-patch.ts";
 import type { Random } from "../random.ts";
-import { exportedEvents } from "./exported-events.ts";
+import { exportedEvents, type ExportedEvent } from "./exported-events.ts";
+import { holdWindow } from "./held-window.ts";
 import { LakeCheck, type Deployment } from "./lake-check.ts";
 import { LakeModel } from "./lake-model.ts";
 import { Network } from "./network.ts";
@@ -176,7 +174,7 @@ export class LakeWorld {
   }
 
   /** Told of events that a reset has dropped, as its exports in the bucket have them. */
-  onDropped: (index: number, events: readonly LakeEvent[]) => void = () => undefined;
+  onDropped: (index: number, exported: readonly ExportedEvent[]) => void = () => undefined;
 
   private makeShard(life: Life, index: number, table: SimProcess<TableObject>): ShardObject {
     const { network, bucket, random, model, settings, randomUuid } = this;
@@ -198,12 +196,14 @@ export class LakeWorld {
       randomUuid,
       sleep: (ms) => network.sleep(life, ms),
       onTake: (take) => model.take(take),
+      onReplay: (events) => model.checkReplayed(index, events),
       onDrop: (drop) => {
         const dropped = model.drop(drop);
         this.coverage.note("events dropped by a reset", dropped.length);
-        const events = exportedEvents(bucket, drop.shard, dropped);
+        const exported = exportedEvents(bucket, drop.shard, dropped);
+        const events = exported.map(({ event }) => event);
         model.expectAgain(drop.index, events);
-        this.onDropped(drop.index, events);
+        this.onDropped(drop.index, exported);
       },
       onTelemetry: this.note,
     });
@@ -213,15 +213,6 @@ export class LakeWorld {
     this.coverage.note(event.event === "IcebergCommitted" ? `committed: ${event.operation}` : event.event);
     if (event.event === "DeadLettered") this.coverage.note(`dead letter: ${event.reason.split(":", 1).join("")}`);
   };
-}
-
-/** Makes every window hold so many events: production's is too large for any seed to fill. */
-function holdWindow(events: number): () => void {
-  return replaceMethod(DedupWindow.prototype, "add", (self, original) => (...args) => {
-    if (typeof Reflect.get(self, "maxEvents") !== "number") throw new Error("there is no window's size any more");
-    Reflect.set(self, "maxEvents", events);
-    return original(...args);
-  });
 }
 
 function pickSettings(random: Random): LakeSettings {

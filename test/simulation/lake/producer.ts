@@ -2,10 +2,12 @@
  * Producers: they append events, and append the same ones again until they are told that these are safe.
  * Some go on even after that.
  */
-import type { AppendAnswer } from "../../../protocol/lake-call.ts";
+import type { AppendAnswer, EventPlace } from "../../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import { shardOf } from "../../../protocol/shard-choice.ts";
+import { shardIndexOf } from "../../../workers/replay/exported-line.ts";
 import type { Random } from "../random.ts";
+import { eventsOfExport, type ExportedEvent } from "./exported-events.ts";
 import { APPEND_MAX_EVENTS, type LakeWorld } from "./lake-world.ts";
 import { quiet, type Caller } from "./network.ts";
 
@@ -21,8 +23,8 @@ interface Request {
   /** Fixed where the events belong to the other deployment. */
   readonly index: number | undefined;
   lastIndex: number | undefined;
-  /** Of an export. */
-  readonly isReplayed?: true;
+  /** Of an export: where each event was. */
+  readonly places?: readonly (EventPlace | undefined)[];
 }
 
 export class Producer {
@@ -91,10 +93,24 @@ export class Producer {
   }
 
   /** Sends what a reset has dropped to its shard again, soon and until it is taken. */
-  replay(index: number, events: readonly LakeEvent[]): void {
-    if (events.length === 0) return;
+  replay(index: number, exported: readonly ExportedEvent[]): void {
+    if (exported.length === 0) return;
     this.world.coverage.note("export replayed");
-    this.waiting.push({ events, key: "", index, lastIndex: index, isReplayed: true });
+    this.waiting.push(replayOf(index, exported));
+  }
+
+  /** Some lines of any export there is, however old. */
+  replayAny(): string | undefined {
+    const { random, world } = this;
+    const keys = world.bucket.keys("exports/");
+    if (keys.length === 0) return undefined;
+    const key = random.pick(keys);
+    const exported = eventsOfExport(world.bucket, key);
+    const from = random.int(0, exported.length);
+    const some = random.chance(0.5) ? exported : exported.slice(from, random.int(from, exported.length));
+    if (some.length === 0) return undefined;
+    world.coverage.note("any export replayed");
+    return this.send(replayOf(shardIndexOf(key.split("/")[1] ?? ""), some));
   }
 
   private indexOf({ index, key }: Request): number {
@@ -107,8 +123,8 @@ export class Producer {
     if (request.lastIndex !== undefined && request.lastIndex !== index)
       world.coverage.note("append moved to another shard");
     request.lastIndex = index;
-    const { events } = request;
-    const replayed = request.isReplayed === true ? { isReplayed: true as const } : {};
+    const { events, places } = request;
+    const replayed = places === undefined ? {} : { isReplayed: true as const, places };
     this.inFlight++;
     const onFailure = () => {
       this.inFlight--;
@@ -165,4 +181,9 @@ export class Producer {
       extensions: random.chance(0.1) ? '{"traceparent":"00-1"}' : undefined,
     };
   }
+}
+
+function replayOf(index: number, exported: readonly ExportedEvent[]): Request {
+  const events = exported.map(({ event }) => event);
+  return { events, key: "", index, lastIndex: index, places: exported.map(({ place }) => place) };
 }

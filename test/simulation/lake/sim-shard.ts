@@ -9,7 +9,7 @@ import type { ShardBuffer } from "../../../durable-objects/analytics/shard-buffe
 import { ShardStore } from "../../../durable-objects/analytics/shard-store.ts";
 import type { ObjectStore } from "../../../durable-objects/iceberg/object-store.ts";
 import type { KnownShard } from "../../../durable-objects/iceberg/table-store.ts";
-import type { AppendAnswer, AppendCall, StageAnswer, StageCall } from "../../../protocol/lake-call.ts";
+import type { AppendAnswer, AppendCall, EventPlace, StageAnswer, StageCall } from "../../../protocol/lake-call.ts";
 import type { LakeEvent } from "../../../protocol/lake-event.ts";
 import type { LakeSettings } from "../../../protocol/lake-settings.ts";
 import type { LakeTelemetry } from "../../../protocol/telemetry.ts";
@@ -31,6 +31,8 @@ export interface Take {
   readonly events: readonly LakeEvent[];
   readonly isRiding: boolean;
   readonly isReplayed: boolean;
+  /** Of each event, where an export had it. */
+  readonly places: readonly (EventPlace | undefined)[];
   readonly takenAtMs: number;
 }
 
@@ -52,6 +54,8 @@ export interface ShardEnv {
   readonly randomUuid: () => string;
   readonly sleep: (ms: number) => Promise<void>;
   readonly onTake: (take: Take) => void;
+  /** Events that an acknowledged replay brought, taken or not: told after what was taken. */
+  readonly onReplay: (events: readonly LakeEvent[]) => void;
   readonly onDrop: (drop: Drop) => void;
   readonly onTelemetry: (event: LakeTelemetry) => void;
 }
@@ -100,16 +104,20 @@ export class ShardObject extends EventShard {
     const takenAtMs = this.env.clock();
     const firstSeq = buffer.lastSeq + 1;
     const answer = super.take(buffer, call);
-    if (!answer.ok || answer.accepted === 0) return answer;
+    if (!answer.ok) return answer;
     const again = new Set(answer.duplicates);
-    const events = call.events.filter((_, at) => !again.has(at));
-    this.tellTake(buffer, {
-      firstSeq,
-      events,
-      takenAtMs,
-      isRiding: call.isRiding,
-      isReplayed: call.isReplayed === true,
-    });
+    const isFresh = (_: unknown, at: number) => !again.has(at);
+    if (answer.accepted > 0) {
+      this.tellTake(buffer, {
+        firstSeq,
+        events: call.events.filter(isFresh),
+        takenAtMs,
+        isRiding: call.isRiding,
+        isReplayed: call.isReplayed === true,
+        places: call.places?.filter(isFresh) ?? [],
+      });
+    }
+    if (call.places !== undefined) this.life.afterCommit(() => this.env.onReplay(call.events));
     return answer;
   }
 
@@ -118,7 +126,7 @@ export class ShardObject extends EventShard {
     const firstSeq = buffer.lastSeq + 1;
     super.takeOwn(buffer, events);
     if (buffer.lastSeq >= firstSeq) {
-      this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: true, isReplayed: false });
+      this.tellTake(buffer, { firstSeq, events, takenAtMs, isRiding: true, isReplayed: false, places: [] });
     }
   }
 

@@ -1,8 +1,10 @@
 /**
  * `/admin/flush`, `status`, `compact`, `expire-snapshots`: what operators may do to the lake as a whole.
  */
-import type { Hono } from "hono";
+import type { Context, Hono } from "hono";
 
+import type { CompactionReport, ExpiryReport } from "../../../protocol/lake-call.ts";
+import type { Result } from "../../../protocol/stream-call.ts";
 import type { AdminGuard } from "../../http/admin-auth.ts";
 import type { Services } from "../../http/context.ts";
 import type { HonoEnv } from "../../http/hono-env.ts";
@@ -35,10 +37,7 @@ export function mountLakeAdmin(
     GET: guard({ name: "status", isLook: true }, async () => json(200, await lake.status())),
   });
   mount(app, "/admin/compact", {
-    POST: guard({ name: "compact" }, async () => {
-      const report = await lake.compact();
-      return json(report.ok ? 200 : 409, report);
-    }),
+    POST: guard({ name: "compact" }, async (context) => maintained(context, await lake.compact())),
   });
   mount(app, "/admin/expire-snapshots", {
     POST: guard({ name: "expire-snapshots", query: ["keep"] }, async (context) => {
@@ -47,10 +46,15 @@ export function mountLakeAdmin(
         const error = { code: "invalid_request", field: "keep", detail: "a whole number from 1 to 1000" } as const;
         return problemResponse(error, context.get("requestId"));
       }
-      const report = await lake.expireSnapshots(keep);
-      return json(report.ok ? 200 : 409, report);
+      return maintained(context, await lake.expireSnapshots(keep));
     }),
   });
+}
+
+/** 409 where it could not be done: the report says why. */
+function maintained(context: Context<HonoEnv>, result: Result<CompactionReport | ExpiryReport>): Response {
+  if (!result.ok) return problemResponse(result.error, context.get("requestId"));
+  return json(result.value.ok ? 200 : 409, result.value);
 }
 
 function readKeep(given: string | undefined): number | undefined | "invalid" {
