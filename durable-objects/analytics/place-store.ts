@@ -64,7 +64,8 @@ const GET_DROPPED = "SELECT from_seq, upto_seq FROM dropped_range WHERE from_seq
 const NEXT_DROPPED = "SELECT from_seq FROM dropped_range WHERE from_seq > ? ORDER BY from_seq LIMIT 1";
 const PUT_DROPPED = "INSERT INTO dropped_range (from_seq, upto_seq) VALUES (?, ?)";
 const EXTEND_DROPPED = "UPDATE dropped_range SET upto_seq = MAX(upto_seq, ?) WHERE from_seq = ?";
-const LIST_DROPPED = "SELECT from_seq, upto_seq FROM dropped_range ORDER BY from_seq";
+const COUNT_DROPPED = "SELECT COUNT(*) AS ranges FROM dropped_range";
+const OLDEST_DROPPED = "SELECT from_seq, upto_seq FROM dropped_range ORDER BY from_seq LIMIT 2";
 const DROP_DROPPED = "DELETE FROM dropped_range WHERE from_seq = ?";
 
 const NONE = 0;
@@ -138,8 +139,10 @@ export class PlaceStore {
 
   /** The two oldest become one, with what lies between them: of that an export must be very old. */
   private boundDropped(): void {
-    const [oldest, second, ...rest] = this.sql.exec(LIST_DROPPED).toArray();
-    if (oldest === undefined || second === undefined || rest.length + 2 <= DROPPED_RANGES_MAX) return;
+    const [count] = this.sql.exec(COUNT_DROPPED).toArray();
+    if (count === undefined || numberIn(count, "ranges") <= DROPPED_RANGES_MAX) return;
+    const [oldest, second] = this.sql.exec(OLDEST_DROPPED).toArray();
+    if (oldest === undefined || second === undefined) return;
     this.sql.exec(EXTEND_DROPPED, numberIn(second, "upto_seq"), numberIn(oldest, "from_seq"));
     this.sql.exec(DROP_DROPPED, numberIn(second, "from_seq"));
   }

@@ -84,7 +84,7 @@ export const ROTATE: Command = {
   examples: [
     "npm run rotate -- --gradual --dry-run",
     "npm run rotate -- --gradual",
-    "npm run rotate -- --gradual --env production --url https://stream.example.com --current-secret-file old.txt --save-secret new.txt",
+    "npm run rotate -- --gradual --env production --url https://stream.example.com --current-secret-file ~/old.txt --save-secret ~/new.txt",
     "npm run rotate -- --rollback",
   ],
   run: rotate,
