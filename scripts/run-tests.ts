@@ -8,10 +8,14 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
 const PROJECTS = ["unit", "workerd", "blackbox", "faults", "slow"];
 const RESULTS = "test-results";
+/** These wait for servers most of the time: a file more at once than there are cores to spare. */
+const WAITING = ["blackbox", "faults"];
+const WAITING_WORKERS = Math.max(3, availableParallelism() - 1);
 
 interface Counts {
   readonly passed: number;
@@ -41,7 +45,8 @@ function runProject(project: string): Counts {
   console.log(`\n── ${project} ──`);
   const report = join(RESULTS, `${project}.json`);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const { status } = spawnSync("vitest", ["run", "--project", project, ...reporters], {
+  const workers = WAITING.includes(project) ? [`--maxWorkers=${WAITING_WORKERS}`] : [];
+  const { status } = spawnSync("vitest", ["run", "--project", project, ...workers, ...reporters], {
     stdio: "inherit",
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false" },
   });

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { Coverage } from "./coverage.ts";
 import { runSeed } from "./run-seed.ts";
 
-const SEEDS = 400;
+const SEEDS = 300;
 const STEPS = 300;
 /** On a machine that is busy with other tests. */
 const RUN_TIMEOUT_MS = 400_000;
