@@ -1,45 +1,72 @@
 /**
  * `npm run check`: everything about the code that is not a test. Runs all checks, then says which failed.
  */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 
 const BUNDLE_MAX_GZIP_KIB = 1024;
+const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
 
-const CHECKS: readonly { readonly name: string; readonly run: () => boolean }[] = [
+interface Finding {
+  readonly isWell: boolean;
+  readonly text: string;
+}
+
+interface Check {
+  readonly name: string;
+  readonly run: () => Promise<Finding>;
+}
+
+const OF_SOURCES: readonly Check[] = [
   { name: "format", run: () => npmRun("format:check") },
   { name: "lint, layers, cycles", run: () => npmRun("lint") },
   { name: "types", run: () => npmRun("typecheck") },
   { name: "unused code", run: () => npmRun("knip") },
+];
+/** One after the other: wrangler writes where its other runs read. */
+const OF_THE_WORKER: readonly Check[] = [
   { name: "binding types", run: () => npmRun("types:check") },
   { name: "deployable bundle", run: checkBundle },
-  { name: "deployable environments", run: () => ["staging", "production"].every(checkEnvironment) },
+  { name: "deployable in staging", run: () => checkEnvironment("staging") },
+  { name: "deployable in production", run: () => checkEnvironment("production") },
 ];
 
-const failed = CHECKS.filter(({ name, run }) => {
-  console.log(`\n── ${name} ──`);
-  return !run();
-});
-console.log(failed.length === 0 ? "\nAll checks hold." : `\nFailed: ${failed.map(({ name }) => name).join("; ")}`);
+const failed = (await Promise.all([OF_SOURCES, OF_THE_WORKER].map(runInTurn))).flat();
+console.log(failed.length === 0 ? "\nAll checks hold." : `\nFailed: ${failed.join("; ")}`);
 process.exit(failed.length === 0 ? 0 : 1);
 
-function npmRun(script: string): boolean {
-  return spawnSync("npm", ["run", "--silent", script], { stdio: "inherit" }).status === 0;
+/** @returns names of those that failed */
+async function runInTurn(checks: readonly Check[]): Promise<string[]> {
+  const names: string[] = [];
+  for (const { name, run } of checks) {
+    const { isWell, text } = await run();
+    console.log(`\n── ${name} ──\n${text.trim()}`);
+    if (!isWell) names.push(name);
+  }
+  return names;
+}
+
+function npmRun(script: string): Promise<Finding> {
+  return run("npm", ["run", "--silent", script]);
 }
 
 /** wrangler's own judgement of an environment, with all that it inherits. */
-function checkEnvironment(environment: string): boolean {
-  const args = ["deploy", "--dry-run", "--env", environment];
-  const { status, stdout, stderr } = spawnSync("wrangler", args, { encoding: "utf8" });
-  console.log(status === 0 ? `${environment}: passes a dry run` : `${stdout}${stderr}`);
-  return status === 0;
+async function checkEnvironment(environment: string): Promise<Finding> {
+  const { isWell, text } = await run("wrangler", ["deploy", "--dry-run", "--env", environment]);
+  return { isWell, text: isWell ? "passes a dry run" : text };
 }
 
-function checkBundle(): boolean {
-  const { status, stdout, stderr } = spawnSync("npm", ["run", "--silent", "build"], { encoding: "utf8" });
-  const [line, kib] = /Total Upload: .* gzip: ([\d.]+) KiB/.exec(stdout) ?? [];
-  console.log(line ?? `${stdout}${stderr}`);
-  if (status !== 0 || kib === undefined) return false;
+async function checkBundle(): Promise<Finding> {
+  const { isWell, text } = await npmRun("build");
+  const [line, kib] = /Total Upload: .* gzip: ([\d.]+) KiB/.exec(text) ?? [];
+  if (!isWell || kib === undefined) return { isWell: false, text };
   const isSmallEnough = Number(kib) <= BUNDLE_MAX_GZIP_KIB;
-  console.log(`${kib} KiB gzipped, at most ${BUNDLE_MAX_GZIP_KIB} KiB allowed`);
-  return isSmallEnough;
+  return { isWell: isSmallEnough, text: `${line}\n${kib} KiB gzipped, at most ${BUNDLE_MAX_GZIP_KIB} KiB allowed` };
+}
+
+function run(command: string, args: readonly string[]): Promise<Finding> {
+  return new Promise((done) => {
+    execFile(command, [...args], { maxBuffer: OUTPUT_MAX_BYTES }, (error, stdout, stderr) =>
+      done({ isWell: error === null, text: `${stdout}${stderr}` }),
+    );
+  });
 }
