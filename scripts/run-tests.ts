@@ -13,8 +13,8 @@ import { join } from "node:path";
 
 const PROJECTS = ["unit", "workerd", "blackbox", "faults", "slow"];
 const RESULTS = "test-results";
-/** These wait for servers most of the time: a file more at once than there are cores to spare. */
-const WAITING = ["blackbox", "faults"];
+/** What waits for servers most of the time: a file more at once than there are cores to spare. */
+const WAITING = ["faults"];
 const WAITING_WORKERS = Math.max(3, availableParallelism() - 1);
 
 interface Counts {
