@@ -15,9 +15,8 @@ import type {
   TableStatus,
 } from "../protocol/lake-call.ts";
 import { readLakeSettings, type LakeSettings } from "../protocol/lake-settings.ts";
-import { shardName } from "../protocol/shard-choice.ts";
 import { createLogSink, type LakeTelemetry } from "../protocol/telemetry.ts";
-import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
+import { fanOut } from "../protocol/telemetry-outlet.ts";
 import { Alarms } from "./alarms.ts";
 import { blockedByFaults } from "./configuration-faults.ts";
 import type { Catalog } from "./iceberg/catalog.ts";
@@ -32,6 +31,7 @@ import { describeTable } from "./iceberg/table-report.ts";
 import { TableStore, type KnownShard } from "./iceberg/table-store.ts";
 import { R2ObjectStore } from "./r2-object-store.ts";
 import { sqlPort } from "./sql-port.ts";
+import { createShardOutlet } from "./shard-outlet.ts";
 import { sleep, within } from "../protocol/timing.ts";
 
 const CATALOG_TIMEOUT_MS = 30_000;
@@ -183,19 +183,9 @@ export class IcebergTable extends DurableObject<Env> {
   }
 
   private createTelemetry(): (event: LakeTelemetry) => void {
-    const outlet = new TelemetryOutlet({
-      // Riding along there: what a commit tells must not cause the next one.
-      send: async (events) => {
-        const shard = this.env.EVENT_BUFFER_DO.getByName(shardName(0));
-        const append = async () => (await shard.append({ shardIndex: 0, events, isRiding: true })).ok;
-        return within(append(), "the shard", SHARD_TIMEOUT_MS);
-      },
-      waitUntil: (work) => this.ctx.waitUntil(work),
-      sleep,
-      clock: Date.now,
-      randomId: () => crypto.randomUUID(),
-      onDropped: logSink,
-    });
+    // Riding along there: what a commit tells must not cause the next one.
+    const options = { shardIndex: 0, isRiding: true, timeoutMs: SHARD_TIMEOUT_MS, log: logSink };
+    const outlet = createShardOutlet(this.ctx, this.env, options);
     const sink = fanOut(logSink, outlet.sink);
     return (event) => sink({ ...event, time: new Date().toISOString() });
   }

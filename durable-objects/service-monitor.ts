@@ -9,8 +9,9 @@ import type { AlertReport, MonitorReport, TestAlertReport } from "../protocol/mo
 import { readMonitorSettings } from "../protocol/monitor-settings.ts";
 import { shardName, TABLE_OBJECT_NAME } from "../protocol/shard-choice.ts";
 import { createLogSink, type LakeTelemetry } from "../protocol/telemetry.ts";
-import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
-import { sleep, within } from "../protocol/timing.ts";
+import { fanOut, type TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
+import { within } from "../protocol/timing.ts";
+import { createShardOutlet } from "./shard-outlet.ts";
 import { Alarms } from "./alarms.ts";
 import { MonitorStore } from "./monitor/monitor-store.ts";
 import type { ShardAnswer, TableAnswer } from "./monitor/sample.ts";
@@ -137,19 +138,9 @@ export class ServiceMonitor extends DurableObject<Env> {
   }
 
   private createOutlet(): TelemetryOutlet {
-    return new TelemetryOutlet({
-      // Riding along there: an alert must not cause the flush that fails.
-      send: async (events) => {
-        const shard = this.env.EVENT_BUFFER_DO.getByName(shardName(0));
-        const append = async () => (await shard.append({ shardIndex: 0, events, isRiding: true })).ok;
-        return within(append(), "the shard", SHARD_TIMEOUT_MS);
-      },
-      waitUntil: (work) => this.ctx.waitUntil(work),
-      sleep,
-      clock: Date.now,
-      randomId: () => crypto.randomUUID(),
-      onDropped: logSink,
-    });
+    // Riding along there: an alert must not cause the flush that fails.
+    const options = { shardIndex: 0, isRiding: true, timeoutMs: SHARD_TIMEOUT_MS, log: logSink };
+    return createShardOutlet(this.ctx, this.env, options);
   }
 
   private get table() {

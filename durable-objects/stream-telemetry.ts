@@ -2,10 +2,11 @@
  * A stream's telemetry on its way to the log and, batched, to the shard of its stream.
  */
 import { readLakeSettings } from "../protocol/lake-settings.ts";
-import { shardName, shardOf } from "../protocol/shard-choice.ts";
+import { shardOf } from "../protocol/shard-choice.ts";
 import { createLogSink, type TelemetrySink } from "../protocol/telemetry.ts";
-import { fanOut, TelemetryOutlet } from "../protocol/telemetry-outlet.ts";
-import { sleep, within } from "../protocol/timing.ts";
+import { fanOut } from "../protocol/telemetry-outlet.ts";
+import { within } from "../protocol/timing.ts";
+import { createShardOutlet } from "./shard-outlet.ts";
 
 const HAND_OFF_TIMEOUT_MS = 30_000;
 /** Longer nobody waits who has asked for it; the outlet goes on by itself. */
@@ -24,18 +25,11 @@ export function streamTelemetry(ctx: DurableObjectState, env: Env): StreamTeleme
   const { shards } = readLakeSettings({ ...env }, []);
   // All of one stream's telemetry in one shard: one call a batch.
   const shardIndex = shardOf([ctx.id.toString()], shards);
-  const outlet = new TelemetryOutlet({
-    send: async (events) => {
-      const shard = env.EVENT_BUFFER_DO.getByName(shardName(shardIndex));
-      const append = async () => (await shard.append({ shardIndex, events, isRiding: false })).ok;
-      // One that hangs must not hold up all that follows: the same events a second time are duplicates.
-      return within(append(), "the shard", HAND_OFF_TIMEOUT_MS);
-    },
-    waitUntil: (work) => ctx.waitUntil(work),
-    sleep,
-    clock: Date.now,
-    randomId: () => crypto.randomUUID(),
-    onDropped: logSink,
+  const outlet = createShardOutlet(ctx, env, {
+    shardIndex,
+    isRiding: false,
+    timeoutMs: HAND_OFF_TIMEOUT_MS,
+    log: logSink,
   });
   return {
     sink: fanOut(logSink, outlet.sink),

@@ -1,6 +1,7 @@
 /**
  * `reset`: empties a shard, once its events are in the bucket.
  */
+import type { ResetReport } from "../../../protocol/buffer-call.ts";
 import type { Command } from "../command.ts";
 import { callConfirmed, CONFIRM_OPTIONS } from "../confirming.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -8,24 +9,13 @@ import { printableValue } from "../printable.ts";
 import { SHARD_OPTION, shardOf } from "../shard-option.ts";
 import { bytes, count } from "../units.ts";
 
-interface ResetReport {
-  readonly shard: string;
-  readonly events: number;
-  readonly bytes: number;
-  readonly exports: readonly string[];
-  /** Of a batch that was on its way into the table: finished instead. */
-  readonly delivered_events: number;
-  /** In the shard still: what came meanwhile, or may have been delivered. */
-  readonly kept_events: number;
-}
-
 export const RESET: Command = {
   name: "reset",
   summary: "write a shard's events to the bucket, and empty it",
   options: { shard: { ...SHARD_OPTION, help: "the shard, by its number" }, ...CONFIRM_OPTIONS },
   notes: [
     "Asks. Without a terminal it needs --confirm or --yes. The events are no longer on their way to",
-    "the table; replay brings them back. Take an export first.",
+    "the table; replay --export brings back exactly those.",
   ].join("\n"),
   examples: ["scripts/spillway reset --shard 0", 'scripts/spillway reset --shard 0 --confirm "0-ab12cd 512"'],
   async run({ api, values, terminal }) {
