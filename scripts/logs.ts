@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 
+import { shieldDashedIds } from "./dashed-ids.ts";
 import { printableJson } from "./cli/printable.ts";
 import { isOverload, ObjectSplitter, recordsOf } from "./logs/log-records.ts";
 import { findRecipe, jqCommand, pick, RECIPES, type Recipe } from "./logs/recipes.ts";
@@ -23,7 +24,7 @@ Events and fields: docs/logs.md. Exit code: 0, or 2 where the command is wrong.`
 
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
-    args: [...args],
+    args: shieldDashedIds(args, []),
     options: { jq: { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false } },
     allowPositionals: true,
   });

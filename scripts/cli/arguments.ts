@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 
 import type { Command, OptionSpecs } from "./command.ts";
 import { usageFailure } from "./exit-codes.ts";
+import { shieldDashedIds } from "../dashed-ids.ts";
 
 /** Options of every command. */
 export const COMMON_OPTIONS: OptionSpecs = {
@@ -102,13 +103,17 @@ function unknownCommand(words: readonly string[], commands: readonly Command[]) 
   return usageFailure(`There is no command "${first}". ${hint}`);
 }
 
-function parseOptions(args: string[], specs: OptionSpecs): { values: OptionValues; operands: readonly string[] } {
+function parseOptions(
+  args: readonly string[],
+  specs: OptionSpecs,
+): { values: OptionValues; operands: readonly string[] } {
   const options = Object.fromEntries(
     Object.entries(specs).map(([name, { type, isRepeatable = false }]) => [name, { type, multiple: isRepeatable }]),
   );
+  const withValue = Object.keys(specs).filter((name) => specs[name]?.type === "string");
   try {
     const parsed = parseArgs({
-      args,
+      args: shieldDashedIds(args, withValue),
       options: { ...options, help: { type: "boolean", short: "h" } },
       allowPositionals: true,
     });

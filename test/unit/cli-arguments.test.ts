@@ -55,6 +55,15 @@ test.each([
   expect(stderr).toContain(advice);
 });
 
+test.each(["-", "--"])("a stream's id that begins with %s is an id, not an option", (dashes) => {
+  for (const length of [27, 43]) {
+    const id = dashes.padEnd(length, "a");
+    expect(read(`streams show ${id} --json`).operands).toEqual([id]);
+    expect(read(`streams show --json -- ${id}`).operands).toEqual([id]);
+    expect(read(`flush --request-id ${id} --json`).values.text("request-id")).toBe(id);
+  }
+});
+
 test("nothing is suggested for what resembles nothing", () => {
   expect(nearest("xyzzy", ["flush", "status"])).toBeUndefined();
   expect(nearest("compcat", ["compact", "status"])).toBe("compact");
