@@ -8,6 +8,8 @@ import { TEST_SECRETS } from "./test/fixtures/test-secrets.ts";
 /** Servers and browsers take their time on a busy machine; what they do is not timed. */
 const BLACKBOX_TIMEOUT_MS = 60_000;
 const SLOW_TIMEOUT_MS = 300_000;
+/** How many inputs are tried is told from outside. */
+const FUZZ_TIMEOUT_MS = 3_600_000;
 /** The first run installs the engines. */
 const INTEROP_TIMEOUT_MS = 900_000;
 /** Fails a test file that has had a secret written somewhere. */
@@ -71,6 +73,24 @@ export default defineConfig({
           hookTimeout: SLOW_TIMEOUT_MS,
           // One at a time: these measure memory.
           fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "chaos",
+          setupFiles: WATCH_SECRETS,
+          include: ["test/chaos/**/*.test.ts"],
+          globalSetup: ["test/fixtures/build-bundle.ts"],
+          testTimeout: SLOW_TIMEOUT_MS,
+          hookTimeout: SLOW_TIMEOUT_MS,
+        },
+      },
+      {
+        test: {
+          name: "fuzz",
+          setupFiles: WATCH_SECRETS,
+          include: ["test/fuzz/**/*.test.ts"],
+          testTimeout: FUZZ_TIMEOUT_MS,
         },
       },
       {
