@@ -151,6 +151,13 @@ describe("npm run logs", () => {
     expect(JSON.parse(stdout)).toMatchObject(hostile);
   });
 
+  test("takes a stream's id that begins with a dash", () => {
+    const id = "-".padEnd(27, "a");
+    const line = JSON.stringify({ event: "SseStreamStarted", time: "2026-01-01T00:00:00.000Z", request_id: id });
+    const { status, stdout } = logs(["stream", id], `${line}\n`);
+    expect([status, stdout.includes(id)]).toEqual([0, true]);
+  });
+
   test("explains itself, and gives its jq text", () => {
     expect(logs(["--help"])).toMatchObject({ status: 0, stdout: expect.stringContaining("lost-and-set-aside") });
     expect(logs(["errors", "--jq"]).stdout).toMatch(/^jq -c '\.logs.*"Misconfigured".*'\n$/);
