@@ -18,6 +18,7 @@ import { measureManyReaders } from "./cases/many-readers.ts";
 import { measureMemory } from "./cases/memory.ts";
 import { measureOneReader } from "./cases/one-reader.ts";
 import { measureDeflate, measureRelief } from "./cases/relief.ts";
+import { measureResumes } from "./cases/resumes.ts";
 import { measureRows } from "./cases/rows.ts";
 import { measureTrimRate } from "./cases/trim-rate.ts";
 import { Lab } from "./lib/lab.ts";
@@ -61,6 +62,7 @@ async function run({ cases, plan }: Options): Promise<Report> {
   const oneReader = await ifAsked("one-reader", (say) => measureOneReader(lab, plan.oneReader, say));
   const latency = await ifAsked("latency", (say) => measureLatency(lab, plan.latency, say));
   const manyReaders = await ifAsked("many-readers", (say) => measureManyReaders(lab, plan.manyReaders, say));
+  const resumes = await ifAsked("resumes", (say) => measureResumes(lab, plan.resumes, say));
   const rows = await ifAsked("rows", (say) => measureRows(lab, plan.rows, say));
   const memory = await ifAsked("memory", (say) => measureMemory(lab, plan.memory, say));
   const trimRate = await ifAsked("trim-rate", (say) => measureTrimRate(lab, plan.trimRate, say));
@@ -78,6 +80,7 @@ async function run({ cases, plan }: Options): Promise<Report> {
     oneReader,
     latency,
     manyReaders,
+    resumes,
     rows,
     memory,
     trimRate,

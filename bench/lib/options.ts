@@ -7,6 +7,7 @@ const CASES = [
   "one-reader",
   "latency",
   "many-readers",
+  "resumes",
   "rows",
   "memory",
   "trim-rate",
@@ -20,11 +21,11 @@ export type Case = (typeof CASES)[number];
 
 const HELP = `Measures Spillway against a bare pass-through: Worker, Durable Object, body.
 
-  npm run bench                          everything, under twenty minutes
+  npm run bench                          everything, about twenty minutes
   npm run bench -- --quick               a smoke run, under a minute
   npm run bench -- --only one-reader     one case, or several by several --only:
-                                         ${CASES.slice(0, 5).join(", ")},
-                                         ${CASES.slice(5).join(", ")}
+                                         ${CASES.slice(0, 6).join(", ")},
+                                         ${CASES.slice(6).join(", ")}
   npm run bench -- --rounds 15           pairs of the one-reader case
   npm run bench -- --out FOLDER          where the results go (bench/results)
 
@@ -47,6 +48,7 @@ export interface Plan {
     readonly seconds: number;
     readonly loads: readonly ManyReadersLoad[];
   };
+  readonly resumes: { readonly resumes: number; readonly readers: number; readonly seed: number };
   readonly rows: { readonly events: number; readonly rates: readonly number[] };
   readonly memory: { readonly streams: readonly number[]; readonly loads: readonly MemoryLoad[] };
   readonly trimRate: { readonly tokens: number; readonly loads: readonly TrimRateLoad[] };
@@ -129,6 +131,7 @@ const FULL: Plan = {
       { rate: 1000, batch: 4 },
     ],
   },
+  resumes: { resumes: 100_000, readers: 32, seed: 1 },
   rows: { events: 1000, rates: [50, 500] },
   memory: {
     streams: [100, 1000],
@@ -163,6 +166,7 @@ const QUICK: Plan = {
   oneReader: { rounds: 2, loads: [{ events: 10_000, bytes: 200, batch: 300 }] },
   latency: { passes: 1, seconds: 1, rates: [500] },
   manyReaders: { readers: 50, passes: 1, seconds: 1, loads: [{ rate: 100, batch: 1 }] },
+  resumes: { resumes: 600, readers: 12, seed: 1 },
   rows: { events: 1000, rates: [250, 500] },
   memory: { streams: [8], loads: [{ events: 1600, bytes: 1024, compresses: false, maxStreams: 8 }] },
   trimRate: { tokens: 2000, loads: [{ rate: 0, rounds: 1 }] },

@@ -10,6 +10,7 @@ import type { ManyReadersResult } from "../cases/many-readers.ts";
 import type { MemoryResult } from "../cases/memory.ts";
 import type { OneReaderResult } from "../cases/one-reader.ts";
 import type { DeflateResult, ReliefResult } from "../cases/relief.ts";
+import type { ResumesResult } from "../cases/resumes.ts";
 import type { RowsResult } from "../cases/rows.ts";
 import type { TrimRateResult } from "../cases/trim-rate.ts";
 import { lakeSections } from "./lake-report.ts";
@@ -35,6 +36,7 @@ export interface Report {
   readonly oneReader: readonly OneReaderResult[];
   readonly latency: readonly LatencyResult[];
   readonly manyReaders: readonly ManyReadersResult[];
+  readonly resumes: readonly ResumesResult[];
   readonly rows: readonly RowsResult[];
   readonly memory: readonly MemoryResult[];
   readonly trimRate: readonly TrimRateResult[];
@@ -55,6 +57,7 @@ export function toMarkdown(report: Report): string {
     report.oneReader.length > 0 && oneReaderSection(report.oneReader),
     report.latency.length > 0 && latencySection(report.latency),
     report.manyReaders.length > 0 && manyReadersSection(report.manyReaders),
+    report.resumes.length > 0 && resumesSection(report.resumes),
     report.rows.length > 0 && rowsSection(report.rows),
     ...pressureSections(report),
     ...lakeSections(report),
@@ -155,6 +158,32 @@ function fanOutCells(result: ManyReadersResult, name: "Spillway" | "bare"): stri
     figure(ms.p99),
     Object.values(fan.memoryMb).map(figure).join(", "),
   ];
+}
+
+function resumesSection(results: readonly ResumesResult[]): string {
+  const head = [
+    "resumes",
+    "of them late",
+    "incorrect",
+    "streams",
+    "events told to be missing",
+    "resumes/s",
+    "late: first event p50, ms",
+    "p99, ms",
+    "seed",
+  ];
+  const rows = results.map((result) => [
+    figure(result.resumes),
+    figure(result.lateResumes),
+    result.incorrect === 0 ? "0" : `**${result.incorrect}**: ${result.faults.join("; ")}`,
+    figure(result.chains),
+    figure(result.missingEvents),
+    figure(result.resumesPerSec),
+    figure(result.firstEventMs.p50),
+    figure(result.firstEventMs.p99),
+    String(result.seed),
+  ]);
+  return `## Resumes, each checked\n\n${table(head, rows)}`;
 }
 
 function rowsSection(results: readonly RowsResult[]): string {

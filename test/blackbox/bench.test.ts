@@ -18,7 +18,7 @@ const TIMEOUT_MS = 55_000;
 const run = promisify(execFile);
 
 const LAKE_CASES = ["lake-encode", "lake-ingest", "lake-commits"];
-const STREAM_CASES = ["one-reader", "latency", "many-readers", "rows"];
+const STREAM_CASES = ["one-reader", "latency", "many-readers", "resumes", "rows"];
 const PRESSURE_CASES = ["memory", "trim-rate", "eviction", "relief"];
 
 interface QuickRun {
@@ -87,6 +87,14 @@ describe("npm run bench -- --quick, streams", () => {
     expect(report.manyReaders).not.toHaveLength(0);
     for (const { spillway, bare, deliveredRatio, ratio } of report.manyReaders) {
       expectPositive(spillway.deliveredPerSec, bare.deliveredPerSec, deliveredRatio, ratio.p50, ratio.p99);
+    }
+  });
+
+  test("B1, B2: no resume of many was incorrect, and those who came late were told what is missing", () => {
+    expect(report.resumes).not.toHaveLength(0);
+    for (const { faults, incorrect, lateResumes, missingEvents, resumes, resumesPerSec } of report.resumes) {
+      expect([incorrect, faults]).toEqual([0, []]);
+      expectPositive(lateResumes, missingEvents, resumes - lateResumes, resumesPerSec);
     }
   });
 
