@@ -171,7 +171,7 @@ export class IcebergTable extends DurableObject<Env> {
     const nowMs = Date.now();
     const commitAtMs = this.committer.dueAtMs(nowMs, this.settings.commitIntervalMs);
     if (commitAtMs !== undefined && commitAtMs <= nowMs) await this.committer.commit();
-    if ((this.maintenance.dueAtMs() ?? Number.POSITIVE_INFINITY) <= nowMs) await this.maintenance.runDaily();
+    if ((this.maintenance.dueAtMs() ?? Number.POSITIVE_INFINITY) <= nowMs) await this.maintenance.takeTurn();
     await this.arm();
   }
 

@@ -1,6 +1,10 @@
 /**
  * Looks after an embedded table: small files, old snapshots, orphans. Once a day, or when asked. Another
  * catalog does this itself.
+ *
+ * A day's work is done in turns, an alarm each, with commits in between: the platform bounds the CPU time and the
+ * calls of one alarm (30 s and 10,000 by default), and a compaction run alone may read 1,000 files.
+ * Source: https://developers.cloudflare.com/workers/platform/limits/
  */
 import type { CompactionReport, ExpiryReport } from "../../protocol/lake-call.ts";
 import type { LakeSettings } from "../../protocol/lake-settings.ts";
@@ -14,8 +18,8 @@ import type { TableStore } from "./table-store.ts";
 
 const DAY_MS = 86_400_000;
 const RETRY_MS = 3_600_000;
-/** Compaction runs of one day's maintenance; what is left is the next day's. */
-const RUNS_PER_DAY = 20;
+/** Compaction runs of one day's maintenance, a turn each; what is left is the next day's. */
+const RUNS_PER_DAY = 200;
 
 export interface MaintenanceDeps {
   readonly committer: Committer;
@@ -28,18 +32,31 @@ export interface MaintenanceDeps {
   readonly randomUuid: () => string;
 }
 
+/** A day's work under way. Not stored: after a restart the day begins again, and finds less to do. */
+interface Day {
+  /** Sweeping comes first, so that nothing that fails later keeps it from its turn; and again after a compaction. */
+  next: "sweep" | "compact" | "sweep-again";
+  turnAtMs: number;
+  runs: number;
+  hasRewritten: boolean;
+  hasSmallFiles: boolean;
+  hasYoungObjects: boolean;
+}
+
 const NOT_OURS = "this catalog looks after its tables itself";
 
 export class Maintenance {
   private readonly deps: MaintenanceDeps;
   private retryAtMs = 0;
+  private day: Day | undefined;
 
   constructor(deps: MaintenanceDeps) {
     this.deps = deps;
   }
 
-  /** When the next daily run is due; `undefined` of a table that never had a commit or is not ours to keep. */
+  /** When the next turn is due; `undefined` of a table that never had a commit or is not ours to keep. */
   dueAtMs(): number | undefined {
+    if (this.day !== undefined) return this.day.turnAtMs;
     const { catalog, committer } = this.deps;
     const { lastCommitAtMs, lastMaintenanceAtMs, hasLeftovers } = committer.record;
     const sinceMs = lastMaintenanceAtMs ?? lastCommitAtMs;
@@ -49,17 +66,46 @@ export class Maintenance {
     return isDue ? Math.max(sinceMs + DAY_MS, this.retryAtMs) : undefined;
   }
 
-  /** Never throws: what fails is tried again in an hour. */
-  async runDaily(): Promise<void> {
-    let hasSmallFiles = true;
-    for (let run = 0; run < RUNS_PER_DAY && hasSmallFiles; run++) {
-      const { ok, rewritten_files: rewritten, remaining_files: remaining } = await this.compact();
-      hasSmallFiles = ok && rewritten > 0 && remaining > 0;
-    }
+  /** One turn of a day's work. Never throws: what fails is tried again in an hour. */
+  async takeTurn(): Promise<void> {
+    const day = (this.day ??= {
+      next: "sweep",
+      turnAtMs: 0,
+      runs: 0,
+      hasRewritten: false,
+      hasSmallFiles: true,
+      hasYoungObjects: false,
+    });
+    if (day.next === "compact") await this.takeCompactionTurn(day);
+    else await this.takeSweepTurn(day);
+    day.turnAtMs = this.deps.clock();
+  }
+
+  private async takeSweepTurn(day: Day): Promise<void> {
     const { ok, kept_young_objects: young } = await this.expire();
-    const nowMs = this.deps.clock();
-    if (ok) this.deps.committer.noteMaintenance(nowMs, hasSmallFiles || young > 0);
-    else this.retryAtMs = nowMs + RETRY_MS;
+    if (!ok) {
+      this.day = undefined;
+      this.retryAtMs = this.deps.clock() + RETRY_MS;
+      return;
+    }
+    day.hasYoungObjects = young > 0;
+    if (day.next === "sweep") day.next = "compact";
+    else this.endDay(day);
+  }
+
+  private async takeCompactionTurn(day: Day): Promise<void> {
+    const { ok, rewritten_files: rewritten, remaining_files: remaining } = await this.compact();
+    day.runs++;
+    day.hasRewritten ||= rewritten > 0;
+    day.hasSmallFiles = ok && rewritten > 0 && remaining > 0;
+    if (day.hasSmallFiles && day.runs < RUNS_PER_DAY) return;
+    if (day.hasRewritten) day.next = "sweep-again";
+    else this.endDay(day);
+  }
+
+  private endDay({ hasSmallFiles, hasYoungObjects }: Day): void {
+    this.day = undefined;
+    this.deps.committer.noteMaintenance(this.deps.clock(), hasSmallFiles || hasYoungObjects);
   }
 
   async compact(): Promise<CompactionReport> {

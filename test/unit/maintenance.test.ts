@@ -14,6 +14,16 @@ async function commitOne(table: TableParts, batch: number): Promise<void> {
   await table.committer.commit();
 }
 
+/** All turns of a day that are due now. */
+async function runDay(maintenance: Maintenance, nowMs: number): Promise<number> {
+  let turns = 0;
+  do {
+    await maintenance.takeTurn();
+    turns++;
+  } while ((maintenance.dueAtMs() ?? Number.POSITIVE_INFINITY) <= nowMs);
+  return turns;
+}
+
 describe("a day's run", () => {
   it("is due a day after the first commit, then a day after the last run, if anything was committed since", async () => {
     const table = makeTable();
@@ -21,7 +31,7 @@ describe("a day's run", () => {
     await commitOne(table, 1);
     expect(table.maintenance.dueAtMs()).toBe(START_MS + DAY_MS);
     table.clock.nowMs += DAY_MS;
-    await table.maintenance.runDaily();
+    await runDay(table.maintenance, table.clock.nowMs);
     // Its own commits do not count.
     expect(table.maintenance.dueAtMs()).toBeUndefined();
     table.clock.nowMs += 3 * DAY_MS;
@@ -35,7 +45,7 @@ describe("a day's run", () => {
     for (let batch = 1; batch <= 6; batch++) await commitOne(table, batch);
     table.objects.plant("warehouse/spillway/events/data/2026-11-21/compact-lost.parquet", "x");
     table.clock.nowMs += 2 * DAY_MS;
-    await table.maintenance.runDaily();
+    await runDay(table.maintenance, table.clock.nowMs);
     const { metadata } = await table.catalog.loadOrCreate();
     expect(metadata.snapshots).toHaveLength(4);
     expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "1", "total-records": "6" });
@@ -43,7 +53,7 @@ describe("a day's run", () => {
     expect(await table.readKeys()).toHaveLength(6);
     // Nothing is left to do the next time.
     const before = table.objects.keys();
-    await table.maintenance.runDaily();
+    await runDay(table.maintenance, table.clock.nowMs);
     expect(table.objects.keys()).toEqual(before);
   });
 
@@ -60,10 +70,46 @@ describe("a day's run", () => {
       added_files: 16,
       remaining_files: 8,
     });
-    await table.maintenance.runDaily();
+    await runDay(table.maintenance, table.clock.nowMs);
     const { metadata } = await table.catalog.loadOrCreate();
     expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "20", "total-records": "40" });
     expect(await table.readKeys()).toHaveLength(40);
+  });
+
+  it("takes a turn for each compaction run, so that no alarm does more than one, and commits go in between", async () => {
+    const table = makeTable();
+    for (let batch = 1; batch <= 2; batch++) {
+      const events = Array.from({ length: 40 }, (_, day) => eventsOf(1, { timeUs: (START_MS - day * DAY_MS) * 1000 }));
+      await table.stageRows(batch, events.flat());
+    }
+    await table.committer.commit();
+    const files: number[] = [];
+    for (let turn = 1; turn <= 4; turn++) {
+      await table.maintenance.takeTurn();
+      expect(table.maintenance.dueAtMs()).toBe(table.clock.nowMs);
+      if (turn === 2) await commitOne(table, 3);
+      const { metadata } = await table.catalog.loadOrCreate();
+      files.push(Number(currentSnapshot(metadata)?.summary["total-data-files"]));
+    }
+    // A sweep; three runs of sixteen new files at most, the commit's own file joined by the last of them.
+    expect(files).toEqual([80, 65, 49, 40]);
+    await table.maintenance.takeTurn();
+    expect(table.maintenance.dueAtMs()).toBeUndefined();
+    expect(await table.readKeys()).toHaveLength(81);
+  });
+
+  it("sweeps first, so that a compaction that fails every day keeps no orphan alive", async () => {
+    const table = makeTable();
+    await commitOne(table, 1);
+    await commitOne(table, 2);
+    table.objects.plant("warehouse/spillway/events/data/2026-11-21/compact-lost.parquet", "x");
+    table.clock.nowMs += 2 * DAY_MS;
+    table.objects.fail("get", /\.parquet$/, { times: 999 });
+    await table.maintenance.takeTurn();
+    expect(table.objects.keys(/compact-lost/)).toEqual([]);
+    await table.maintenance.takeTurn();
+    expect(table.maintenance.dueAtMs() ?? Number.POSITIVE_INFINITY).toBeGreaterThan(table.clock.nowMs);
+    expect(await table.readKeys().catch(() => "unread")).toBe("unread");
   });
 
   it("never throws, and is tried again in an hour, without another commit", async () => {
@@ -72,11 +118,11 @@ describe("a day's run", () => {
     table.clock.nowMs += DAY_MS;
     for (const operation of ["get", "head", "list"] as const) table.objects.fail(operation, /./, { times: 999 });
     const { maintenance, clock } = table.restart();
-    await maintenance.runDaily();
+    await runDay(maintenance, clock.nowMs);
     expect(maintenance.dueAtMs()).toBe(clock.nowMs + 3_600_000);
     table.objects.heal();
     clock.nowMs += 3_600_000;
-    await maintenance.runDaily();
+    await runDay(maintenance, clock.nowMs);
     expect(maintenance.dueAtMs()).toBeUndefined();
   });
 
