@@ -5,7 +5,6 @@
 import type {
   ExportScope,
   LetterPage,
-  ListedLetter,
   OperatorRefusal,
   PurgeAnswer,
   RedriveAnswer,
@@ -19,6 +18,14 @@ import type { Result } from "../protocol/stream-call.ts";
 import { within } from "../protocol/timing.ts";
 import { exportText, streamOf, type ExportedShard } from "./buffer-export.ts";
 import type { Lake } from "./lake.ts";
+import type {
+  LetterAdmin,
+  LetterList,
+  LetterPosition,
+  ListedShardLetter,
+  PurgeReport,
+  RedriveReport,
+} from "./letter-admin.ts";
 import { replay, type ReplayReport } from "./replay/replay.ts";
 import { selectShards } from "./shard-selection.ts";
 
@@ -30,39 +37,6 @@ const LETTERS_MAX_CHARS = 1024 * 1024;
 
 type Shards = Env["EVENT_BUFFER_DO"];
 
-interface ListedShardLetter extends ListedLetter {
-  readonly shard_index: number;
-  /** Name of the shard's life. */
-  readonly shard: string;
-}
-
-export interface LetterList {
-  readonly letters: readonly ListedShardLetter[];
-  /** To be passed as `after`; `null` on the last page. */
-  readonly next: string | null;
-  readonly total: number;
-}
-
-export interface LetterPosition {
-  readonly shardIndex: number;
-  readonly letterId: number;
-}
-
-export interface RedriveReport {
-  readonly redriven: number;
-  readonly remaining: number;
-  /** Letters that no event can be made of: they stay. */
-  readonly unreadable: number;
-  /** Names of shards that have no room for more, and of those that could not do it. */
-  readonly full: readonly string[];
-  readonly failed: readonly string[];
-}
-
-export interface PurgeReport {
-  readonly purged: number;
-  readonly written_to: readonly string[];
-}
-
 type BodyReading =
   | { readonly ok: true; readonly body: Uint8Array }
   | { readonly ok: false; readonly error: SpillwayError };
@@ -70,7 +44,7 @@ type BodyReading =
 /** A shard's life, and a part of what one of its resets wrote. */
 const EXPORT_KEY = /^exports\/(\d{1,4})-[0-9a-f]{8}\/[\w.:-]{1,100}\.ndjson$/;
 
-export class LakeAdmin {
+export class LakeAdmin implements LetterAdmin {
   private readonly shards: Shards;
   private readonly settings: LakeSettings;
   private readonly lake: Lake;

@@ -4,11 +4,16 @@
 import type { SpillwayError } from "../protocol/errors.ts";
 import { shardName } from "../protocol/shard-choice.ts";
 import type { Result } from "../protocol/stream-call.ts";
-import type { Lake } from "./lake.ts";
 
 /** As many as can be configured (ICEBERG_SHARDS). */
 const SHARDS_MAX = 256;
 const RETRY_AFTER_SEC = 5;
+
+/** Whoever knows which shards ever took an event. */
+interface ShardFinder {
+  /** `error` says why there may be more. */
+  findShards(): Promise<{ readonly indexes: readonly number[]; readonly error: string | null }>;
+}
 
 /** @returns the index, and `undefined` for what is none */
 export function readShardIndex(given: string | number): number | undefined {
@@ -22,7 +27,7 @@ export function readShardIndex(given: string | number): number | undefined {
  */
 export async function selectShards(
   given: string | number | undefined,
-  lake: Pick<Lake, "findShards">,
+  lake: ShardFinder,
   configured: number,
 ): Promise<Result<readonly number[]>> {
   const index = given === undefined ? undefined : readShardIndex(given);

@@ -6,12 +6,11 @@ import { z } from "zod";
 
 import type { Result } from "../../../protocol/stream-call.ts";
 import type { AdminGuard } from "../../http/admin-auth.ts";
-import type { Services } from "../../http/context.ts";
 import type { HonoEnv } from "../../http/hono-env.ts";
 import { json } from "../../http/json-response.ts";
 import { mount } from "../../http/mount.ts";
 import { problemResponse } from "../../http/problem.ts";
-import type { LetterPosition } from "../../lake-admin.ts";
+import type { LetterAdmin, LetterPosition } from "../../letter-admin.ts";
 import { readShardIndex } from "../../shard-selection.ts";
 import { confirmation, invalid, letterIds, readActionBody, shardIndex } from "./action-body.ts";
 
@@ -26,7 +25,7 @@ const PURGE_BODY = z.strictObject({
 
 export function mountDeadLetterAdmin(
   app: Hono<HonoEnv>,
-  { lakeAdmin }: Pick<Services, "lakeAdmin">,
+  { lakeAdmin }: { readonly lakeAdmin: LetterAdmin },
   guard: AdminGuard,
 ): void {
   const list = guard({ name: "dead-letters", isLook: true, query: ["shard", "limit", "after"] }, async (context) => {
