@@ -4,9 +4,7 @@
  * Reports what it sees, also when it is bad; nothing here passes or fails by time. README.md beside
  * it explains the method.
  */
-import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 
 import { measureEviction } from "./cases/eviction.ts";
@@ -22,11 +20,11 @@ import { measureResumes } from "./cases/resumes.ts";
 import { measureRows } from "./cases/rows.ts";
 import { measureTrimRate } from "./cases/trim-rate.ts";
 import { Lab } from "./lib/lab.ts";
+import { describeMachine, loadNow } from "./lib/machine.ts";
 import { readOptions, type Case, type Options } from "./lib/options.ts";
 import { toMarkdown, type Report } from "./lib/report.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const BYTES_PER_GB = 2 ** 30;
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 const beganMs = Date.now();
@@ -53,7 +51,7 @@ try {
 process.exit(0);
 
 async function run({ cases, plan }: Options): Promise<Report> {
-  const loadBefore = load();
+  const loadBefore = loadNow();
   note("bundling");
   await lab.open();
   const ifAsked = async <T>(name: Case, measure: (say: (line: string) => void) => T[] | Promise<T[]>): Promise<T[]> =>
@@ -76,7 +74,7 @@ async function run({ cases, plan }: Options): Promise<Report> {
     date: new Date(beganMs).toISOString().slice(0, 19),
     command: ["npm run bench", ...process.argv.slice(2)].join(" "),
     isQuick: plan.isQuick,
-    machine: machine(loadBefore),
+    machine: describeMachine(loadBefore),
     oneReader,
     latency,
     manyReaders,
@@ -91,25 +89,6 @@ async function run({ cases, plan }: Options): Promise<Report> {
     lakeIngest,
     lakeCommits,
   };
-}
-
-function machine(loadBefore: number): Report["machine"] {
-  const [first] = cpus();
-  const workerd = execFileSync(join(ROOT, "node_modules/workerd/bin/workerd"), ["--version"], { encoding: "utf8" });
-  return {
-    cores: cpus().length,
-    cpu: first?.model.trim() ?? "unknown",
-    memoryGb: Math.round(totalmem() / BYTES_PER_GB),
-    platform: `${process.platform} ${process.arch}`,
-    node: process.version,
-    workerd: workerd.trim().replace(/^workerd /, ""),
-    loadBefore,
-    loadAfter: load(),
-  };
-}
-
-function load(): number {
-  return loadavg()[0] ?? 0;
 }
 
 function note(line: string): void {

@@ -6,10 +6,11 @@ import { createServer, type ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 
-import type { SourceReady } from "./lib/messages.ts";
+import type { SourceBegan, SourceGo, SourceReady } from "./lib/messages.ts";
 import { nowUs, readScript, scriptQuery, sourceFrame, sourceTail, type SourceScript } from "./lib/source-script.ts";
 
 const WRITE_BYTES = 64 * 1024;
+const HOLD_LIMIT_US = 5_000_000;
 const US_PER_SEC = 1_000_000;
 const MS_PER_US = 0.001;
 const HEAD =
@@ -18,6 +19,8 @@ const HEAD =
 /** Answers of unthrottled streams, made once: the source must not be what is measured. */
 const answers = new Map<string, Buffer>();
 let gate = Promise.withResolvers<void>();
+/** Connections that wait at the gate. */
+const held = new Set<Writable>();
 
 const server = createServer((request, response) => {
   request.resume();
@@ -31,17 +34,40 @@ server.listen(0, "127.0.0.1", () => {
   const ready: SourceReady = { kind: "ready", port: address.port };
   process.send?.(ready);
 });
-process.on("message", () => {
-  gate.resolve();
-  gate = Promise.withResolvers<void>();
+process.on("message", (message) => {
+  // The parent is the only one on this channel, and says nothing else.
+  void begin((message as SourceGo).streams ?? 0);
 });
 // The benchmark is gone, however it ended.
 process.on("disconnect", () => process.exit());
 
+/** Opens the gate, once so many streams are at it: a system may come to its source a little late. */
+async function begin(streams: number): Promise<void> {
+  const limitUs = nowUs() + HOLD_LIMIT_US;
+  while (held.size < streams && nowUs() < limitUs) await wait(1);
+  const began: SourceBegan = { kind: "began", atUs: nowUs(), streams: held.size };
+  gate.resolve();
+  gate = Promise.withResolvers<void>();
+  process.send?.(began);
+}
+
+async function untilBegun(stream: Writable): Promise<void> {
+  held.add(stream);
+  stream.once("close", () => held.delete(stream));
+  await gate.promise;
+  held.delete(stream);
+}
+
 /** As fast as it is taken: a whole answer, made before, past the HTTP server. */
 async function pour(script: SourceScript, socket: Writable): Promise<void> {
   const answer = answerOf(script);
-  for (let at = 0; at < answer.byteLength && !socket.destroyed; at += WRITE_BYTES) {
+  let at = 0;
+  if (script.isHeld) {
+    at = HEAD.length;
+    socket.write(HEAD);
+    await untilBegun(socket);
+  }
+  for (; at < answer.byteLength && !socket.destroyed; at += WRITE_BYTES) {
     if (!socket.write(answer.subarray(at, at + WRITE_BYTES))) await drained(socket);
   }
   if (script.staysOpen !== true) socket.end();
@@ -51,7 +77,8 @@ async function pace(script: SourceScript, response: ServerResponse): Promise<voi
   const { events, rate, batch } = script;
   response.writeHead(200, { "content-type": "text/event-stream" });
   response.flushHeaders();
-  if (script.isHeld) await gate.promise;
+  if (script.isHeld) await untilBegun(response);
+  if (script.offsetMs !== undefined) await wait(script.offsetMs);
   const beganUs = nowUs();
   const chunkUs = (batch / rate) * US_PER_SEC;
   let sent = 0;

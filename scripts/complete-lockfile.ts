@@ -1,6 +1,6 @@
 /**
- * `npm run lockfile`: puts into package-lock.json the optional packages of other platforms that
- * `npm install` leaves out where the registry in use does not offer them.
+ * `npm run lockfile`: puts into the lockfiles, the project's and the comparison's, the optional packages of other
+ * platforms that `npm install` leaves out where the registry in use does not offer them.
  *
  * `npm ci` compares manifest and lockfile for all platforms and stops at the first one missing, so a
  * lockfile made on one machine would not install on another. Run it after every `npm install`; a
@@ -8,7 +8,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
-const LOCKFILE = "package-lock.json";
+const LOCKFILES = ["package-lock.json", "bench/peers/npm/package-lock.json"];
 
 interface LockedPackage {
   readonly version?: string;
@@ -70,13 +70,15 @@ function platformOf(name: string): { os: string[]; cpu: string[]; libc?: string[
   };
 }
 
-if (import.meta.main) {
-  const lockfile = JSON.parse(readFileSync(LOCKFILE, "utf8")) as Lockfile;
+function complete(path: string): void {
+  const lockfile = JSON.parse(readFileSync(path, "utf8")) as Lockfile;
   const missing = findMissing(lockfile.packages);
   for (const { key, name, version, isDev } of missing) {
     lockfile.packages[key] = { version, ...(isDev ? { dev: true } : {}), optional: true, ...platformOf(name) };
   }
   const sorted = Object.entries(lockfile.packages).toSorted(([left], [right]) => (left < right ? -1 : 1));
-  writeFileSync(LOCKFILE, `${JSON.stringify({ ...lockfile, packages: Object.fromEntries(sorted) }, null, 2)}\n`);
-  console.log(`${missing.length} optional packages of other platforms added.`);
+  writeFileSync(path, `${JSON.stringify({ ...lockfile, packages: Object.fromEntries(sorted) }, null, 2)}\n`);
+  console.log(`${path}: ${missing.length} optional packages of other platforms added.`);
 }
+
+if (import.meta.main) LOCKFILES.forEach(complete);

@@ -42,15 +42,10 @@ export async function makeBundles(folder: string): Promise<Readonly<Record<Syste
   const reliefEntry = join(folder, "relief-entry.ts");
   writeFileSync(countedEntry, COUNTED_ENTRY);
   writeFileSync(reliefEntry, RELIEF_ENTRY);
-  const bundle = async (name: System, entry: string, objectClass: string): Promise<Bundle> => {
-    const home = join(folder, name);
-    mkdirSync(home);
-    const config = join(home, "wrangler.json");
-    writeFileSync(config, JSON.stringify(configFor(name, entry)));
-    const env = { ...process.env, WRANGLER_SEND_METRICS: "false" };
-    await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "--outdir", home, "--config", config], { env });
-    return { path: join(home, `${entryName(entry)}.js`), objectClass };
-  };
+  const bundle = async (name: System, entry: string, objectClass: string): Promise<Bundle> => ({
+    path: await makeBundle(folder, name, entry),
+    objectClass,
+  });
   const [spillway, bare, counted, bareIngest, relief] = await Promise.all([
     bundle("spillway", join(ROOT, "workers/index.ts"), "RequestStream"),
     bundle("bare", join(ROOT, "bench/bare-pass-through.ts"), "PassThrough"),
@@ -59,6 +54,17 @@ export async function makeBundles(folder: string): Promise<Readonly<Record<Syste
     bundle("relief", reliefEntry, "RequestStream"),
   ]);
   return { spillway, bare, counted, "bare-ingest": bareIngest, relief };
+}
+
+/** One Worker, into a folder of its name. @returns path of the bundle */
+export async function makeBundle(folder: string, name: string, entry: string): Promise<string> {
+  const home = join(folder, name);
+  mkdirSync(home);
+  const config = join(home, "wrangler.json");
+  writeFileSync(config, JSON.stringify(configFor(name, entry)));
+  const env = { ...process.env, WRANGLER_SEND_METRICS: "false" };
+  await run(process.execPath, [WRANGLER, "deploy", "--dry-run", "--outdir", home, "--config", config], { env });
+  return join(home, `${entryName(entry)}.js`);
 }
 
 function configFor(name: string, main: string): object {

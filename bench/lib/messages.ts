@@ -11,6 +11,16 @@ export interface SourceReady {
 /** Held streams may begin. */
 export interface SourceGo {
   readonly kind: "go";
+  /** How many there must be first; without it, those that are there. */
+  readonly streams?: number;
+}
+
+/** The source's answer to `go`. */
+export interface SourceBegan {
+  readonly kind: "began";
+  /** Just before the first event of any. */
+  readonly atUs: number;
+  readonly streams: number;
 }
 
 /** Opens one stream, joins it with more readers, and reads all of them to their ends. */

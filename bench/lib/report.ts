@@ -14,6 +14,7 @@ import type { ResumesResult } from "../cases/resumes.ts";
 import type { RowsResult } from "../cases/rows.ts";
 import type { TrimRateResult } from "../cases/trim-rate.ts";
 import { lakeSections } from "./lake-report.ts";
+import type { Machine } from "./machine.ts";
 import { figure, spread, table } from "./markdown.ts";
 import { pressureSections } from "./pressure-report.ts";
 
@@ -21,17 +22,7 @@ export interface Report {
   readonly date: string;
   readonly command: string;
   readonly isQuick: boolean;
-  readonly machine: {
-    readonly cores: number;
-    readonly cpu: string;
-    readonly memoryGb: number;
-    readonly platform: string;
-    readonly node: string;
-    readonly workerd: string;
-    /** Running processes over the minute before the run: above 0.5, others were at work too. */
-    readonly loadBefore: number;
-    readonly loadAfter: number;
-  };
+  readonly machine: Machine;
   /** Empty where the case did not run. */
   readonly oneReader: readonly OneReaderResult[];
   readonly latency: readonly LatencyResult[];

@@ -18,6 +18,8 @@ export interface SourceScript {
   readonly batch: number;
   /** Whether the source waits for a word after its response head. */
   readonly isHeld: boolean;
+  /** How much later than it might a paced source begins, so that many do not keep step. */
+  readonly offsetMs?: number;
   /**
    * `chat`: a model's answer, a token each, closed as such an answer is. `record`: JSON of `bytes` that
    * compresses as JSON does.
@@ -43,6 +45,7 @@ export function readScript(query: URLSearchParams): SourceScript {
     rate: number("rate"),
     batch: number("batch"),
     isHeld: query.get("isHeld") === "true",
+    ...(query.has("offsetMs") ? { offsetMs: number("offsetMs") } : {}),
     ...(kind === "chat" || kind === "record" ? { kind } : {}),
     staysOpen: query.get("staysOpen") === "true",
   };
@@ -52,7 +55,12 @@ export function readScript(query: URLSearchParams): SourceScript {
 export function sourceFrame({ kind, bytes }: SourceScript, number: number, sentAtUs: number): string {
   if (kind === "chat") return chatFrame(number);
   if (kind === "record") return recordFrame(number, bytes);
-  return `data: ${`${EVENT_MARK}${number} ${sentAtUs} `.padEnd(bytes, "x")}\n\n`;
+  return `data: ${eventData(number, sentAtUs, bytes)}\n\n`;
+}
+
+/** Of a padded event. */
+export function eventData(number: number, sentAtUs: number, bytes: number): string {
+  return `${EVENT_MARK}${number} ${sentAtUs} `.padEnd(bytes, "x");
 }
 
 /** What comes after the last event. */

@@ -14,6 +14,7 @@ export const SYSTEM_NAMES = [
   "redis-streams",
   "durable-streams-memory",
   "durable-streams-file",
+  "orpc-publisher",
 ] as const;
 
 export type SystemName = (typeof SYSTEM_NAMES)[number];
@@ -95,6 +96,10 @@ export interface SystemHome {
   readonly folder: string;
   /** Raised for fan-out: readers that one stream must take. */
   readonly maxReaders: number;
+  /** The most events that any stream will hold: some systems are told when they start. */
+  readonly maxEvents: number;
+  /** Where every `sourceUrl` begins, `http://127.0.0.1:1234`: Spillway's routes are fixed when it starts. */
+  readonly sourceOrigin: string;
 }
 
 /** @throws where the system is installed and does not start */

@@ -1,0 +1,65 @@
+/**
+ * Offered load, raised until it is used up: which rate comes next, and which step tells the figure. Pure.
+ */
+
+export interface LadderStep {
+  /** Events a second that the producer kept to. */
+  readonly rate: number;
+  readonly offeredPerSec: number;
+  readonly deliveredPerSec: number;
+  readonly readers: number;
+  readonly wholeReaders: number;
+}
+
+/** What is delivered of what is offered, from which on a system counts as keeping up. */
+const KEEPS_UP = 0.9;
+const LEAST_RATE = 10;
+/** A second of it is as much as any stream of the run holds. */
+const MOST_RATE = 25_600;
+
+/**
+ * Doubles the rate as long as the system keeps up. Where readers lost events it goes down instead, until a
+ * step is whole: what was lost was not delivered.
+ *
+ * @returns the rate of the next step; nothing, when the ladder is done
+ */
+export function nextRate(steps: readonly LadderStep[], firstRate: number): number | undefined {
+  const last = steps.at(-1);
+  if (last === undefined) return Math.min(MOST_RATE, Math.max(LEAST_RATE, Math.round(firstRate)));
+  const isRising = steps.length === 1 || last.rate > (steps.at(-2)?.rate ?? 0);
+  const next = nextAfter(last, isRising);
+  // Up again after down, or the other way, ends where it has been.
+  return next === undefined || steps.some(({ rate }) => rate === next) ? undefined : next;
+}
+
+function nextAfter(last: LadderStep, isRising: boolean): number | undefined {
+  if (!isWhole(last)) return last.rate / 2 >= LEAST_RATE ? Math.round(last.rate / 2) : undefined;
+  return keepsUp(last) && isRising && last.rate * 2 <= MOST_RATE ? last.rate * 2 : undefined;
+}
+
+/** The most that was delivered with nothing lost; of nothing but lossy steps, the most of those. */
+export function bestStep(steps: readonly LadderStep[]): LadderStep | undefined {
+  const whole = steps.filter(isWhole);
+  return (whole.length > 0 ? whole : steps).toSorted((a, b) => b.deliveredPerSec - a.deliveredPerSec)[0];
+}
+
+/** Whether a system still kept up where the ladder ends: then it may do more than its figure says. */
+export function isAtTop(step: LadderStep): boolean {
+  return step.rate * 2 > MOST_RATE && keepsUp(step);
+}
+
+/** Steps in which readers lost events: to be told beside the figure, whichever step it comes from. */
+export function lossOf(steps: readonly LadderStep[]): string | undefined {
+  const lossy = steps.filter((step) => !isWhole(step)).toSorted((a, b) => a.rate - b.rate)[0];
+  if (lossy === undefined) return undefined;
+  const { readers, wholeReaders, offeredPerSec } = lossy;
+  return `${readers - wholeReaders} of ${readers} readers lost events at ${offeredPerSec} offered/s`;
+}
+
+function keepsUp({ deliveredPerSec, offeredPerSec }: LadderStep): boolean {
+  return deliveredPerSec >= KEEPS_UP * offeredPerSec;
+}
+
+function isWhole({ readers, wholeReaders }: LadderStep): boolean {
+  return readers === wholeReaders;
+}
