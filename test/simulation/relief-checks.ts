@@ -60,6 +60,7 @@ export class ReliefChecks implements BufferListener {
     if (this.object.isDead) return;
     const { model, storage } = this.object;
     const { coverage } = this.object.context;
+    this.object.struckInTurn("eviction");
     coverage.note(`evicted: ${PRIORITIES[eviction.priority]}`);
     coverage.note(`evicted for: ${eviction.reason}`);
     if (eviction.reason === "storage_lost" && storage.counts.readFailures === 0)
@@ -179,6 +180,7 @@ export class ReliefChecks implements BufferListener {
       );
       if (!isOvertaken) continue;
       check.noteOvertaken();
+      this.object.struckInTurn("snapshot overtaken");
       this.object.context.coverage.note("snapshot: overtaken by a fold");
     }
   }
@@ -186,6 +188,9 @@ export class ReliefChecks implements BufferListener {
   private noteGiven(given: GivenCounts, olds: readonly SeenSegment[], news: readonly ReadSegment[]): void {
     const { coverage } = this.object.context;
     const isStored = olds.some((old) => old.isStored);
+    if (given.folded > 0) this.object.struckInTurn("fold");
+    if (given.trimmed > 0) this.object.struckInTurn("trimmed payload");
+    if (given.compressed > 0) this.object.struckInTurn("compression");
     if (given.folded > 0) coverage.note(`folded: ${isStored ? "stored" : "in memory"}`, given.folded);
     if (isStored && !olds.every((old) => old.isStored)) coverage.note("folded: stored and in memory");
     if (given.trimmed > 0) coverage.note("trimmed", given.trimmed);

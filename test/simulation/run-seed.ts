@@ -2,6 +2,7 @@
  * Runs one seed to its end, and says everything needed to see a failure again.
  */
 import type { Coverage } from "./coverage.ts";
+import { SeedFailure } from "./seed-failure.ts";
 import { Simulation } from "./simulation.ts";
 import type { SimHooks } from "./sim-object.ts";
 
@@ -30,9 +31,7 @@ export function runSeed(seed: number, options: SeedOptions): Coverage {
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const replay = `npm run sim -- --seed ${seed} --steps ${options.steps} --verbose`;
-    throw new Error(`seed ${seed}, step ${step}: ${message}\n  ${lines.join("\n  ")}\n  again: ${replay}`, {
-      cause: error,
-    });
+    throw new SeedFailure({ seed, step, replay, lines }, message, error);
   } finally {
     simulation.close();
   }

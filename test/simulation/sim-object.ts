@@ -14,6 +14,7 @@ import type { ReaderRemovalReason, TelemetryRecord } from "../../protocol/teleme
 import type { Connection, ConnectionHost } from "./connection.ts";
 import type { Coverage } from "./coverage.ts";
 import { StreamModel } from "./model.ts";
+import { phaseOf, type StreamFault, type StreamPhase } from "./phases.ts";
 import { ReliefChecks } from "./relief-checks.ts";
 import { checkRemoval } from "./removal-rules.ts";
 import { readRows } from "./row-reading.ts";
@@ -68,6 +69,8 @@ export class SimObject implements ConnectionHost {
   private readonly deps: SessionDeps;
   private alarms: Alarms;
   private removalReason: ReaderRemovalReason | undefined;
+  /** What the stream was in when the running turn began. */
+  private turnPhase: StreamPhase = "beginning";
   /** Told before its connections are gone. */
   onCrash: (object: SimObject) => void = () => undefined;
 
@@ -113,6 +116,16 @@ export class SimObject implements ConnectionHost {
     return this.session;
   }
 
+  /** Notes what has struck the stream, and what it was in. */
+  struck(fault: StreamFault, phase = phaseOf(this)): void {
+    this.context.coverage.strike(phase, fault);
+  }
+
+  /** As {@link struck}, for what happens within a turn. */
+  struckInTurn(fault: StreamFault): void {
+    this.struck(fault, this.turnPhase);
+  }
+
   /**
    * One synchronous turn, then what it wrote is durable.
    *
@@ -121,14 +134,19 @@ export class SimObject implements ConnectionHost {
   turn<T>(work: () => T): { readonly value: T } | undefined {
     const alarmBeforeMs = this.alarmAtMs;
     const attachedBefore = this.attached.length;
+    this.turnPhase = phaseOf(this);
     this.storage.beginTurn();
     this.model.ledger.beginTurn();
     this.relief.beginTurn();
     const result = this.work(work);
     this.storage.endTurn();
+    if (this.storage.counts.writeFailures > 0) this.struckInTurn("refused write");
+    if (this.storage.counts.readFailures > 0) this.struckInTurn("refused read");
     if (this.storage.isDead || result === undefined) {
       this.alarmAtMs = alarmBeforeMs;
-      this.crash(`in the middle of a ${this.storage.diedWithin}`);
+      const { diedWithin } = this.storage;
+      this.struckInTurn(`crash in the middle of a ${diedWithin}`);
+      this.crash(`in the middle of a ${diedWithin}`);
       return undefined;
     }
     this.storage.commitTurn();
@@ -202,6 +220,7 @@ export class SimObject implements ConnectionHost {
 
   /** What a request or the alarm does first when nothing is in memory. Fails while storage does. */
   restore(): boolean {
+    const stateBefore = this.model.state;
     this.turn(() => {
       let stored;
       try {
@@ -218,6 +237,7 @@ export class SimObject implements ConnectionHost {
     if (this.session === undefined) return false;
     this.arm();
     this.lastActiveAtMs = this.nowMs;
+    this.struck("restart", stateBefore);
     this.context.coverage.note("restart");
     if (this.storage.counts.payloadReads > 0) fail("B5", "a restart read payloads");
     return true;
@@ -267,6 +287,7 @@ export class SimObject implements ConnectionHost {
     if (record.event === "SseReaderRemoved") {
       this.removalReason = record.reason;
       coverage.note(`removed: ${record.reason}`);
+      if (record.reason === "stalled") this.struckInTurn("stalled reader removed");
     }
     if (record.event !== "SseDegraded") return;
     coverage.note(record.is_over === true ? "recovered" : "degraded");

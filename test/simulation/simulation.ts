@@ -182,6 +182,7 @@ export class Simulation {
       case "pace": {
         const reader = random.pick(this.readers);
         reader.pace = random.weighted({ fast: 3, slow: 2, stalled: 2 });
+        if (reader.pace === "stalled" && reader.connection?.isOpen === true) object.struck("reader stalls");
         return this.context.trace(`${reader.name} is ${reader.pace}`);
       }
       case "leave":
@@ -194,6 +195,7 @@ export class Simulation {
       case "wait":
         return this.wait(random.magnitude(1, 5000));
       case "longWait":
+        object.struck("clock jump over deadlines");
         return this.wait(random.int(5000, LONG_MS));
       case "setBack":
         return this.setBack(random.int(1, 500));
@@ -238,6 +240,7 @@ export class Simulation {
     const ask = reader.drawAsk(object, random);
     reader.pace = random.weighted({ fast: 4, slow: 3, stalled: 2 });
     this.context.trace(`${reader.name} (${reader.pace}) attaches ${JSON.stringify(ask)}`);
+    if (ask.isResumed) object.struck("reader comes back");
     reader.connection = attachReader(object, ask);
   }
 
@@ -283,6 +286,8 @@ export class Simulation {
     if (connection === undefined || this.object.session === undefined) return;
     this.context.trace(`${reader.name} leaves${connection.isMidFrame ? " in the middle of an event" : ""}`);
     if (connection.isMidFrame) this.coverage.note("left mid-event");
+    if (connection.isOpen)
+      this.object.struck(connection.isMidFrame ? "reader disconnects within an event" : "reader disconnects");
     disconnect(this.object, connection);
   }
 
@@ -336,6 +341,7 @@ export class Simulation {
 
   private setBack(ms: number): void {
     this.context.trace(`the clock is set back by ${ms} ms`);
+    this.object.struck("clock set back");
     this.clock.nowMs -= ms;
     this.clock.setBackMs += ms;
   }
@@ -361,7 +367,10 @@ export class Simulation {
     const kind = random.weighted({ now: 2, statement: 3, commit: 2, relief: 7 });
     this.context.trace(`crash planned: ${kind}`);
     if (kind === "relief") return void (object.relief.strike = { kind: "crash", afterStatements: random.int(0, 3) });
-    if (kind === "now") return object.crash("between turns");
+    if (kind === "now") {
+      object.struck("crash between turns");
+      return object.crash("between turns");
+    }
     if (kind === "commit") object.storage.crashBeforeCommit = true;
     else object.storage.crashAfterStatements = random.int(0, 6);
   }

@@ -1,14 +1,26 @@
 /**
  * The timer and the alarm of a simulated object, and what must have been done when they are over.
  */
+import type { Connection } from "./connection.ts";
 import { checkSwept } from "./removal-rules.ts";
 import type { SimObject } from "./sim-object.ts";
 import { fail } from "./violation.ts";
 
+/** A turn of a snapshot may go by with looking alone; not one after the other. */
+const FRUITLESS_MAX_TURNS = 8;
+const fruitlessTurns = new WeakMap<Connection, number>();
+
 export function tick(object: SimObject): void {
   const { model, storage, relief } = object;
+  const waiting = waitingForTurn(object);
   object.turn(() => object.running.tick(object.nowMs));
   if (object.session === undefined) return;
+  for (const [connection, queued] of waiting) {
+    const isFruitless = connection.isOpen && connection.reader?.isPaused === true && connection.queuedNow === queued;
+    const turns = isFruitless ? (fruitlessTurns.get(connection) ?? 0) + 1 : 0;
+    fruitlessTurns.set(connection, turns);
+    if (turns > FRUITLESS_MAX_TURNS) fail("liveness", `${turns} turns of its own have brought a reader nothing`);
+  }
   const { heartbeatMs } = object.blueprint.settings;
   for (const connection of object.attached) {
     const isDue = object.nowMs - connection.lastSentAtMs >= heartbeatMs;
@@ -64,4 +76,10 @@ export function fireAlarm(object: SimObject): void {
   }
   if (expected === "abandoned") object.hasPendingEnd = true;
   if (expected === "expired") object.erase();
+}
+
+/** Readers that are to be fed on in a turn of their own, and the bytes that lie there for each. */
+function waitingForTurn({ attached }: SimObject): Map<Connection, number> {
+  const waiting = attached.filter(({ reader }) => reader?.isPaused === true && reader.hasRoom);
+  return new Map(waiting.map((connection) => [connection, connection.queuedNow]));
 }

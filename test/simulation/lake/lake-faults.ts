@@ -37,7 +37,7 @@ export interface LakeFault {
 /** Private members are reached by name; the code under test knows what they are. */
 type Make = (self: object, original: Method) => Method;
 
-function fault(name: string, type: { readonly prototype: object }, method: string, make: Make): LakeFault {
+export function fault(name: string, type: { readonly prototype: object }, method: string, make: Make): LakeFault {
   return { name, install: () => replaceMethod(type.prototype, method, make) };
 }
 

@@ -367,7 +367,9 @@ export class LakeSimulation {
     const { network } = this.world;
     const before = network.skewMs;
     network.skewMs = this.random.int(-SKEW_MAX_MS, SKEW_MAX_MS);
-    this.coverage.note(network.skewMs < before ? "clock set back" : "clock set forward");
+    const fault = network.skewMs < before ? "clock set back" : "clock set forward";
+    this.coverage.note(fault);
+    for (const process of this.world.processes) if (process.isUp) process.struck(fault);
     return `clock is off by ${network.skewMs} ms`;
   }
 

@@ -13,6 +13,7 @@ import { exportedEvents, type ExportedEvent } from "./exported-events.ts";
 import { holdWindow } from "./held-window.ts";
 import { LakeCheck, type Deployment } from "./lake-check.ts";
 import { LakeModel } from "./lake-model.ts";
+import { phaseOfShard, phaseOfTable } from "./lake-phases.ts";
 import { Network } from "./network.ts";
 import { bucketPort, SimBucket } from "./sim-bucket.ts";
 import { CatalogServer, catalogPort } from "./sim-catalog.ts";
@@ -117,9 +118,12 @@ export class LakeWorld {
   }
 
   private deploy(name: string, indexes: readonly number[]): Deployment {
-    const deps = this.processDeps();
+    const deps = { ...this.processDeps(), phaseOf: phaseOfShard };
     const first = indexes[0] ?? 0;
-    const table: SimProcess<TableObject> = new SimProcess(name, (life) => this.makeTable(life, first), deps);
+    const table: SimProcess<TableObject> = new SimProcess(name, (life) => this.makeTable(life, first), {
+      ...deps,
+      phaseOf: phaseOfTable,
+    });
     const shards = new Map<number, SimProcess<ShardObject>>();
     for (const index of indexes) {
       shards.set(index, new SimProcess(`shard ${index}`, (life) => this.makeShard(life, index, table), deps));
@@ -127,7 +131,7 @@ export class LakeWorld {
     return { table, shards };
   }
 
-  private processDeps(): ProcessDeps {
+  private processDeps(): Omit<ProcessDeps, "phaseOf"> {
     return {
       network: this.network,
       coverage: this.coverage,

@@ -187,6 +187,7 @@ export class Network {
     this.ghosts = this.ghosts.filter((other) => other !== ghost);
     if (this.random.chance(0.3)) return `late ${ghost.call.label} never arrives`;
     this.coverage.note(`effect after its caller gave up: ${ghost.call.label}`);
+    this.coverage.strike(callState(ghost.call), "late effect");
     await ghost.call.arrive({ ok: () => undefined, fail: () => undefined });
     return `late ${ghost.call.label} arrives`;
   }
@@ -209,16 +210,19 @@ export class Network {
   private async moveAsked(call: Call): Promise<string> {
     const { random, faults } = this;
     if (random.chance(faults.failBefore)) {
+      this.coverage.strike(callState(call), "fails before its effect");
       await this.refuse(call, new Error("the network failed"));
       return `${call.label} fails before its effect`;
     }
     if (random.chance(faults.timeout)) {
+      this.coverage.strike(callState(call), "given up by its caller");
       this.haunt(call);
       await this.refuse(call, new Error(`${call.label} took too long`));
       return `${call.label} is given up`;
     }
     if (call.isThrottled && random.chance(faults.throttle)) {
       this.coverage.note("throttled");
+      this.coverage.strike(callState(call), "throttled");
       call.state = "answered";
       call.answer = { ok: true, value: "throttled" };
       await this.deliver(call);
@@ -231,13 +235,17 @@ export class Network {
     });
     // `arrive` may have replied: the compiler cannot see that.
     const state: string = call.state;
-    if (state !== "answered" || random.chance(faults.lateAnswer)) return `${call.label} arrives`;
+    if (state !== "answered" || random.chance(faults.lateAnswer)) {
+      if (state === "answered") this.coverage.strike(callState(call), "late answer");
+      return `${call.label} arrives`;
+    }
     return `${call.label} arrives and ${await this.moveAnswered(call)}`;
   }
 
   private async moveAnswered(call: Call): Promise<string> {
     if (this.random.chance(this.faults.failAfter)) {
       this.coverage.note(`effect without an answer: ${call.label}`);
+      this.coverage.strike(callState(call), "answer lost");
       await this.refuse(call, new Error("the answer was lost"));
       return `${call.label}: the answer is lost`;
     }
@@ -274,6 +282,11 @@ export class Network {
   private haunt(call: Call): void {
     this.ghosts.push({ call, untilMs: this.elapsedMs + LATE_EFFECT_MAX_MS });
   }
+}
+
+/** What a call is about, for the coverage of states by faults. */
+function callState({ label }: Pick<Call, "label">): string {
+  return `call: ${label}`;
 }
 
 /** Until no microtask is left: nothing under test waits for anything else but calls and timers. */

@@ -2,6 +2,7 @@
  * Runs one seed of the lake to its end, and says everything needed to see a failure again.
  */
 import type { Coverage } from "../coverage.ts";
+import { SeedFailure } from "../seed-failure.ts";
 import { LakeSimulation } from "./lake-simulation.ts";
 
 const TRACE_LINES = 30;
@@ -35,9 +36,7 @@ export async function runLakeSeed(seed: number, options: LakeSeedOptions): Promi
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const replay = `npm run sim:lake -- --seed ${seed} --steps ${options.steps} --verbose`;
-    throw new Error(`seed ${seed}, step ${step}: ${message}\n  ${lines.join("\n  ")}\n  again: ${replay}`, {
-      cause: error,
-    });
+    throw new SeedFailure({ seed, step, replay, lines }, message, error);
   } finally {
     simulation.close();
   }

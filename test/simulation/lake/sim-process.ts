@@ -32,6 +32,8 @@ export interface ProcessDeps {
   readonly planCrash: () => number | "before commit" | undefined;
   /** Whether storage refuses a write, as a full disk does. */
   readonly isDiskFull: () => boolean;
+  /** What an object with this storage is in, whose calls under way are these. */
+  readonly phaseOf: (storage: SimStorage, calls: readonly string[]) => string;
 }
 
 class SimLife<T extends AlarmedObject> implements Life {
@@ -90,6 +92,7 @@ export class SimProcess<T extends AlarmedObject> {
     this.storage.shouldFail = (kind) => {
       const isRefused = this.isUp && kind === "write" && deps.isDiskFull();
       if (isRefused) this.refusedAtMs = deps.network.clock();
+      if (isRefused) this.struck("refused write");
       return isRefused;
     };
   }
@@ -100,6 +103,13 @@ export class SimProcess<T extends AlarmedObject> {
 
   get object(): T | undefined {
     return this.body?.object;
+  }
+
+  /** Notes what has struck the object, and what it was in. @param cause call whose answer it was just dealing with */
+  struck(fault: string, cause?: string): void {
+    const { network, coverage, phaseOf } = this.deps;
+    const waiting = this.body === undefined ? [] : network.callsOf(this.body.life).map(({ label }) => label);
+    coverage.strike(phaseOf(this.storage, cause === undefined ? waiting : [...waiting, cause]), fault);
   }
 
   /** Whether anything of this object's is under way. */
@@ -136,6 +146,7 @@ export class SimProcess<T extends AlarmedObject> {
       storage.loseTurn();
       this.alarmAtMs = alarmBefore;
       deps.coverage.note(`crash in the middle of a ${storage.diedWithin}`);
+      this.struck(`crash in the middle of a ${storage.diedWithin}`, cause);
       deps.coverage.note(`crash in the turn after: ${cause}`);
       this.die();
       return;
@@ -194,6 +205,7 @@ export class SimProcess<T extends AlarmedObject> {
     const waiting = network.callsOf(this.body.life);
     coverage.note(waiting.length === 0 ? "crash at rest" : "crash between turns");
     for (const { label, state } of waiting) coverage.note(`crash with ${label} ${state}`);
+    this.struck("crash between turns");
     this.die();
   }
 

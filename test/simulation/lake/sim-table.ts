@@ -129,7 +129,7 @@ export class TableObject {
     const nowMs = this.env.clock();
     const commitAtMs = this.committer.dueAtMs(nowMs, this.env.settings.commitIntervalMs);
     if (commitAtMs !== undefined && commitAtMs <= nowMs) await this.committer.commit();
-    if ((this.maintenanceDueAtMs() ?? Number.POSITIVE_INFINITY) <= nowMs) await this.maintenance.runDaily();
+    if ((this.maintenanceDueAtMs() ?? Number.POSITIVE_INFINITY) <= nowMs) await this.maintenance.takeTurn();
     await this.arm();
   }
 

@@ -8,6 +8,7 @@ import { decodeManifest, ENTRY_STATUS, type ManifestEntry } from "../../../durab
 import { decodeManifestList } from "../../../durable-objects/iceberg/manifest-list.ts";
 import { decodeParquet } from "../../../durable-objects/iceberg/parquet-decode.ts";
 import type { Snapshot, TableMetadata } from "../../../durable-objects/iceberg/table-metadata.ts";
+import { dayOf } from "../../../protocol/lake-event.ts";
 import type { Coverage } from "../coverage.ts";
 import { breach } from "./lake-violation.ts";
 import type { LakeModel, Taken } from "./lake-model.ts";
@@ -177,6 +178,12 @@ export class TableReader {
           breach("the table refers to what is there", `${file.path} is not as its manifest says`);
         }
         for (const row of data.rows) {
+          if (file.partition[0] !== dayOf(row.event.timeUs)) {
+            breach(
+              "the table refers to what is there",
+              `${file.path} holds ${row.seq}, and says ${String(file.partition[0])}`,
+            );
+          }
           if (rows.has(row)) breach("L1 nothing counts twice", `${row.shard}/${row.seq} is in the table twice`);
           rows.add(row);
         }
