@@ -17,7 +17,7 @@ const STYLE = `
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; background: var(--paper); color: var(--ink); }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 a { color: var(--ours); }
-figure { margin: 1.5rem 0; } svg { width: 100%; min-width: 36rem; height: auto; }
+figure { margin: 1.5rem 0; } svg { width: 100%; min-width: 36rem; height: auto; font-size: 12px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } caption { text-align: left; font-weight: bold; padding: .3rem 0; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--faint); text-align: right; vertical-align: top; }

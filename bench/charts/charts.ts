@@ -21,7 +21,7 @@ use([
   TitleComponent,
 ]);
 
-export interface LineSeries {
+interface LineSeries {
   readonly name: string;
   /** x ascending; a point without a value is a break in the line. */
   readonly points: readonly (readonly [x: number, y: number | undefined])[];
@@ -65,10 +65,11 @@ const AXIS = {
   nameTextStyle: { color: INK, fontSize: 12 },
   splitLine: { lineStyle: { color: FAINT, opacity: 0.4 } },
 };
-/** The label as a date and no rich text, whose parts would have sizes of their own. */
+/** By a function: the library's own labels of time have sizes of their own. */
 const DATE_AXIS = {
   type: "time" as const,
-  axisLabel: { color: INK, fontSize: 12, hideOverlap: true, formatter: "{MM}-{dd} {HH}:{mm}" },
+  splitNumber: 6,
+  axisLabel: { color: INK, fontSize: 12, hideOverlap: true, formatter: (atMs: number) => dateText(atMs) },
 };
 
 /** @returns an `<svg>` element as text */
@@ -91,7 +92,7 @@ export function lineChart({ title, xLabel, yLabel, series, limit, x = "number" }
   return draw(LINE_HEIGHT_PX, {
     title: titleOf(title),
     legend: { show: names.length > 1, data: names, bottom: 0, textStyle: { color: INK } },
-    grid: { left: 70, right: 30, top: 70, bottom: names.length > 1 ? 70 : 45 },
+    grid: { left: 70, right: 50, top: 70, bottom: names.length > 1 ? 70 : 45 },
     xAxis: {
       ...AXIS,
       ...(x === "date" ? DATE_AXIS : { type: "value" as const }),
@@ -131,6 +132,11 @@ export function barChart({ title, xLabel, bars, isLogarithmic = false }: BarChar
 /** An axis that ends below its limit would not show it. */
 function roomFor(limit: LineChartOptions["limit"]) {
   return limit === undefined ? {} : { max: ({ max }: { readonly max: number }) => Math.max(max, limit.y * 1.1) };
+}
+
+/** `11-21 14:05`, UTC. */
+function dateText(atMs: number): string {
+  return new Date(atMs).toISOString().slice(5, 16).replace("T", " ");
 }
 
 /** Three significant digits, without powers of ten. */
