@@ -13,6 +13,8 @@ const DOCUMENTS = [
   ...readdirSync(ROOT).filter((name) => name.endsWith(".md")),
   ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`),
   "bench/README.md",
+  "bench/peers/README.md",
+  "test/chaos/README.md",
 ];
 const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: Record<string, string> };
 
