@@ -88,6 +88,7 @@ export class IcebergTable extends DurableObject<Env> {
       settings: this.settings,
       clock: Date.now,
       randomUuid: () => crypto.randomUUID(),
+      telemetry: this.telemetry,
     });
   }
 

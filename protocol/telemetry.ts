@@ -146,6 +146,8 @@ export type LakeTelemetry =
     }
   | { readonly event: "IcebergConflict"; readonly reason: string; readonly attempts: number }
   | { readonly event: "IcebergCommitFailed"; readonly reason: string; readonly attempts: number }
+  /** A turn of a day's work on the table. */
+  | { readonly event: "IcebergMaintenanceFailed"; readonly step: "sweep" | "compact"; readonly reason: string }
   /** Events that could not be handed to a shard: `reason` says why they are not in the table. */
   | { readonly event: "TelemetryDropped"; readonly events: number; readonly reason: "queue_full" | "not_delivered" }
   /** By somebody who was let in: what was done, or could not be looked at. */

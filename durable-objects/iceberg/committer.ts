@@ -98,8 +98,15 @@ export class Committer {
     return Math.max(nowMs + Math.max(0, commitIntervalMs - sinceMs), nextAttemptAtMs ?? 0);
   }
 
+  /** Before the turn: whatever it does to this object, the next one finds when it began. */
+  noteMaintenanceTurn(nowMs: number): void {
+    this.record.maintenanceTurnAtMs = nowMs;
+    this.deps.store.putRecord(this.record);
+  }
+
   noteMaintenance(nowMs: number, hasLeftovers: boolean): void {
     this.record.lastMaintenanceAtMs = nowMs;
+    this.record.maintenanceTurnAtMs = undefined;
     this.record.hasLeftovers = hasLeftovers;
     this.deps.store.putRecord(this.record);
   }
@@ -262,8 +269,10 @@ export class Committer {
   }
 
   private end(pending: PendingCommit): void {
+    const nowMs = this.deps.clock();
     const change = {
-      lastCommitAtMs: this.deps.clock(),
+      firstCommitAtMs: this.record.firstCommitAtMs ?? nowMs,
+      lastCommitAtMs: nowMs,
       lastError: undefined,
       attempts: 0,
       nextAttemptAtMs: undefined,

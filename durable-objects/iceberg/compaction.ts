@@ -29,12 +29,15 @@ const SMALL_MAX_BYTES = 1024 * 1024;
 /** New files of one run: bounds its time, its memory and what is in vain if it has to be given up. */
 const OUTPUTS_PER_RUN = 16;
 const INPUTS_PER_RUN = 1000;
+/** Nothing is committed while a run goes on: where the bucket is slow, it ends with what it has. */
+const RUN_MAX_MS = 20_000;
 
 export interface CompactionDeps {
   readonly committer: Committer;
   readonly manifests: ManifestFiles;
   readonly objects: ObjectStore;
   readonly randomUuid: () => string;
+  readonly clock: () => number;
 }
 
 interface SmallFile {
@@ -47,6 +50,13 @@ interface SmallFile {
 interface Rewrite {
   readonly removed: string[];
   readonly added: DataFile[];
+  readonly endsAtMs: number;
+}
+
+/** A run that is late ends after its first new file at the earliest: the next one must find fewer. */
+function isOver({ removed, added, endsAtMs }: Rewrite, clock: () => number): boolean {
+  const isFull = added.length >= OUTPUTS_PER_RUN || removed.length >= INPUTS_PER_RUN;
+  return isFull || (added.length > 0 && clock() >= endsAtMs);
 }
 
 /** One run. @throws where storage or catalog fail: nothing has changed then but for files nobody refers to */
@@ -65,14 +75,14 @@ export async function compact(table: LoadedTable, deps: CompactionDeps): Promise
     daily.map((manifest) => manifest.path),
     deps.manifests,
   );
-  const rewrite: Rewrite = { removed: [], added: [] };
+  const rewrite: Rewrite = { removed: [], added: [], endsAtMs: deps.clock() + RUN_MAX_MS };
   for (const [day, files] of small) {
-    if (rewrite.added.length >= OUTPUTS_PER_RUN) break;
+    if (isOver(rewrite, deps.clock)) break;
     await rewriteDay(files, { ...deps, day, location: table.metadata.location, rewrite });
   }
   const remaining = [...small.values()].reduce((sum, files) => sum + files.length, 0) - rewrite.removed.length;
   if (rewrite.added.length === 0) return { ...nothing, remaining_files: 0 };
-  const done = await deps.committer.commitExtra({ kind: "replace", ...rewrite });
+  const done = await deps.committer.commitExtra({ kind: "replace", removed: rewrite.removed, added: rewrite.added });
   const after = currentSnapshot(done.table.metadata);
   const isDone = done.abandoned === undefined;
   return {
@@ -126,13 +136,14 @@ interface DayRun extends CompactionDeps {
 
 async function rewriteDay(files: readonly SmallFile[], run: DayRun): Promise<void> {
   const sized: SizedFile[] = [];
+  const looksUntilMs = (run.clock() + run.rewrite.endsAtMs) / 2;
   // Small ones first: they are what fills a file with the most of them gone.
   for (const file of files.toSorted((left, right) => left.rows - right.rows).slice(0, INPUTS_PER_RUN)) {
+    if (sized.length > 1 && run.clock() >= looksUntilMs) break;
     sized.push({ ...file, jsonBytes: await jsonBytesOf(file, run.objects) });
   }
   for (const group of pack(sized)) {
-    const isFull = run.rewrite.added.length >= OUTPUTS_PER_RUN || run.rewrite.removed.length >= INPUTS_PER_RUN;
-    if (isFull) return;
+    if (isOver(run.rewrite, run.clock)) return;
     // A file alone gains nothing by being written again.
     if (group.length > 1) await rewriteGroup(group, run);
   }

@@ -7,6 +7,7 @@
  * Source: https://developers.cloudflare.com/workers/platform/limits/
  */
 import type { CompactionReport, ExpiryReport } from "../../protocol/lake-call.ts";
+import type { LakeTelemetry } from "../../protocol/telemetry.ts";
 import type { LakeSettings } from "../../protocol/lake-settings.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Committer } from "./committer.ts";
@@ -30,6 +31,7 @@ export interface MaintenanceDeps {
   readonly settings: LakeSettings;
   readonly clock: () => number;
   readonly randomUuid: () => string;
+  readonly telemetry: (event: LakeTelemetry) => void;
 }
 
 /** A day's work under way. Not stored: after a restart the day begins again, and finds less to do. */
@@ -41,13 +43,14 @@ interface Day {
   hasRewritten: boolean;
   hasSmallFiles: boolean;
   hasYoungObjects: boolean;
+  /** Something failed: the day is not over, but for an hour. */
+  hasFailed: boolean;
 }
 
 const NOT_OURS = "this catalog looks after its tables itself";
 
 export class Maintenance {
   private readonly deps: MaintenanceDeps;
-  private retryAtMs = 0;
   private day: Day | undefined;
 
   constructor(deps: MaintenanceDeps) {
@@ -58,15 +61,18 @@ export class Maintenance {
   dueAtMs(): number | undefined {
     if (this.day !== undefined) return this.day.turnAtMs;
     const { catalog, committer } = this.deps;
-    const { lastCommitAtMs, lastMaintenanceAtMs, hasLeftovers } = committer.record;
-    const sinceMs = lastMaintenanceAtMs ?? lastCommitAtMs;
+    const { firstCommitAtMs, lastCommitAtMs, lastMaintenanceAtMs, hasLeftovers } = committer.record;
+    // Not the last commit: one every few seconds would put the first run off for ever.
+    const sinceMs = lastMaintenanceAtMs ?? firstCommitAtMs ?? lastCommitAtMs;
     // Without a commit or leftovers since the last run there is nothing to look after, and nothing to wake up for.
     const hasChanged = hasLeftovers === true || (lastCommitAtMs ?? 0) > (lastMaintenanceAtMs ?? -1);
-    const isDue = catalog.isEmbedded && sinceMs !== undefined && hasChanged;
-    return isDue ? Math.max(sinceMs + DAY_MS, this.retryAtMs) : undefined;
+    if (!catalog.isEmbedded || sinceMs === undefined || !hasChanged) return undefined;
+    // A turn that failed, or that the object did not survive.
+    const retryAtMs = (committer.record.maintenanceTurnAtMs ?? Number.NEGATIVE_INFINITY) + RETRY_MS;
+    return Math.max(sinceMs + DAY_MS, retryAtMs);
   }
 
-  /** One turn of a day's work. Never throws: what fails is tried again in an hour. */
+  /** One turn of a day's work. Never throws: what fails is told, and tried again in an hour. */
   async takeTurn(): Promise<void> {
     const day = (this.day ??= {
       next: "sweep",
@@ -75,46 +81,59 @@ export class Maintenance {
       hasRewritten: false,
       hasSmallFiles: true,
       hasYoungObjects: false,
+      hasFailed: false,
     });
+    this.deps.committer.noteMaintenanceTurn(this.deps.clock());
     if (day.next === "compact") await this.takeCompactionTurn(day);
     else await this.takeSweepTurn(day);
     day.turnAtMs = this.deps.clock();
   }
 
   private async takeSweepTurn(day: Day): Promise<void> {
-    const { ok, kept_young_objects: young } = await this.expire();
-    if (!ok) {
-      this.day = undefined;
-      this.retryAtMs = this.deps.clock() + RETRY_MS;
-      return;
-    }
+    const { ok, kept_young_objects: young, reason } = await this.expire();
     day.hasYoungObjects = young > 0;
+    if (!ok) this.noteFailure(day, "sweep", reason);
+    // Files go on being merged where sweeping fails: more of them would not make it easier.
     if (day.next === "sweep") day.next = "compact";
     else this.endDay(day);
   }
 
   private async takeCompactionTurn(day: Day): Promise<void> {
-    const { ok, rewritten_files: rewritten, remaining_files: remaining } = await this.compact();
+    const { report, hasFailed } = await this.tryCompact();
+    if (hasFailed) this.noteFailure(day, "compact", report.reason);
+    const { ok, rewritten_files: rewritten, remaining_files: remaining } = report;
     day.runs++;
     day.hasRewritten ||= rewritten > 0;
-    day.hasSmallFiles = ok && rewritten > 0 && remaining > 0;
-    if (day.hasSmallFiles && day.runs < RUNS_PER_DAY) return;
+    const hasMore = ok && rewritten > 0 && remaining > 0;
+    // Refused or given up: perhaps another day.
+    day.hasSmallFiles = hasMore || !ok;
+    if (hasMore && day.runs < RUNS_PER_DAY) return;
     if (day.hasRewritten) day.next = "sweep-again";
     else this.endDay(day);
   }
 
-  private endDay({ hasSmallFiles, hasYoungObjects }: Day): void {
+  private noteFailure(day: Day, step: "sweep" | "compact", reason: string | null): void {
+    day.hasFailed = true;
+    this.deps.telemetry({ event: "IcebergMaintenanceFailed", step, reason: reason ?? "unknown" });
+  }
+
+  private endDay({ hasSmallFiles, hasYoungObjects, hasFailed }: Day): void {
     this.day = undefined;
-    this.deps.committer.noteMaintenance(this.deps.clock(), hasSmallFiles || hasYoungObjects);
+    if (!hasFailed) this.deps.committer.noteMaintenance(this.deps.clock(), hasSmallFiles || hasYoungObjects);
   }
 
   async compact(): Promise<CompactionReport> {
+    return (await this.tryCompact()).report;
+  }
+
+  /** @returns beside the report whether storage or catalog failed, as against that nothing could be done */
+  private async tryCompact(): Promise<{ readonly report: CompactionReport; readonly hasFailed: boolean }> {
     const nothing = { rewritten_files: 0, added_files: 0, records: 0, snapshot_id: null, remaining_files: 0 };
-    if (!this.deps.catalog.isEmbedded) return { ok: false, ...nothing, reason: NOT_OURS };
+    if (!this.deps.catalog.isEmbedded) return { report: { ok: false, ...nothing, reason: NOT_OURS }, hasFailed: false };
     try {
-      return await compact(await this.deps.catalog.loadOrCreate(), this.deps);
+      return { report: await compact(await this.deps.catalog.loadOrCreate(), this.deps), hasFailed: false };
     } catch (error) {
-      return { ok: false, ...nothing, reason: reasonOf(error) };
+      return { report: { ok: false, ...nothing, reason: reasonOf(error) }, hasFailed: true };
     }
   }
 

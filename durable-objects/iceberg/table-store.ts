@@ -10,12 +10,16 @@ export interface CommitterRecord {
   /** Random: the property that numbers our commits is named after it. */
   readonly committerId: string;
   nextCommitSeq: number;
+  /** Absent in records from before it was kept. */
+  firstCommitAtMs?: number;
   lastCommitAtMs: number | undefined;
   lastError: string | undefined;
   /** Failures in a row. */
   attempts: number;
   nextAttemptAtMs: number | undefined;
   lastMaintenanceAtMs: number | undefined;
+  /** When a turn of a day's work was last begun that has not ended yet: if the object dies of it, it is not repeated at once. */
+  maintenanceTurnAtMs?: number | undefined;
   /** Whether the last run has left something that the next one can do. */
   hasLeftovers?: boolean;
 }

@@ -104,8 +104,19 @@ export const RECIPES: readonly Recipe[] = [
   {
     name: "commits",
     about: "commits to the table, conflicts and failures",
-    events: ["IcebergCommitted", "IcebergConflict", "IcebergCommitFailed"],
-    fields: ["time", "event", "operation", "snapshot_id", "files", "records", "attempts", "duration_ms", "reason"],
+    events: ["IcebergCommitted", "IcebergConflict", "IcebergCommitFailed", "IcebergMaintenanceFailed"],
+    fields: [
+      "time",
+      "event",
+      "operation",
+      "step",
+      "snapshot_id",
+      "files",
+      "records",
+      "attempts",
+      "duration_ms",
+      "reason",
+    ],
   },
   {
     name: "lost-and-set-aside",

@@ -14,13 +14,13 @@ async function commitOne(table: TableParts, batch: number): Promise<void> {
   await table.committer.commit();
 }
 
-/** All turns of a day that are due now. */
-async function runDay(maintenance: Maintenance, nowMs: number): Promise<number> {
+/** All turns of a day that are due. */
+async function runDay(maintenance: Maintenance, clock: { readonly nowMs: number }): Promise<number> {
   let turns = 0;
   do {
     await maintenance.takeTurn();
     turns++;
-  } while ((maintenance.dueAtMs() ?? Number.POSITIVE_INFINITY) <= nowMs);
+  } while ((maintenance.dueAtMs() ?? Number.POSITIVE_INFINITY) <= clock.nowMs);
   return turns;
 }
 
@@ -31,7 +31,7 @@ describe("a day's run", () => {
     await commitOne(table, 1);
     expect(table.maintenance.dueAtMs()).toBe(START_MS + DAY_MS);
     table.clock.nowMs += DAY_MS;
-    await runDay(table.maintenance, table.clock.nowMs);
+    await runDay(table.maintenance, table.clock);
     // Its own commits do not count.
     expect(table.maintenance.dueAtMs()).toBeUndefined();
     table.clock.nowMs += 3 * DAY_MS;
@@ -40,12 +40,22 @@ describe("a day's run", () => {
     expect(table.restart().maintenance.dueAtMs()).toBe(START_MS + 2 * DAY_MS);
   });
 
+  it("is not put off by commits that go on", async () => {
+    const table = makeTable();
+    for (let hour = 0; hour < 24; hour++) {
+      await commitOne(table, hour + 1);
+      table.clock.nowMs += DAY_MS / 24;
+    }
+    expect(table.maintenance.dueAtMs()).toBe(START_MS + DAY_MS);
+    expect(table.restart().maintenance.dueAtMs()).toBe(START_MS + DAY_MS);
+  });
+
   it("merges small files, drops snapshots beyond the setting, and sweeps", async () => {
     const table = makeTable({ settings: { snapshotsKept: 4 } });
     for (let batch = 1; batch <= 6; batch++) await commitOne(table, batch);
     table.objects.plant("warehouse/spillway/events/data/2026-11-21/compact-lost.parquet", "x");
     table.clock.nowMs += 2 * DAY_MS;
-    await runDay(table.maintenance, table.clock.nowMs);
+    await runDay(table.maintenance, table.clock);
     const { metadata } = await table.catalog.loadOrCreate();
     expect(metadata.snapshots).toHaveLength(4);
     expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "1", "total-records": "6" });
@@ -53,7 +63,7 @@ describe("a day's run", () => {
     expect(await table.readKeys()).toHaveLength(6);
     // Nothing is left to do the next time.
     const before = table.objects.keys();
-    await runDay(table.maintenance, table.clock.nowMs);
+    await runDay(table.maintenance, table.clock);
     expect(table.objects.keys()).toEqual(before);
   });
 
@@ -70,7 +80,7 @@ describe("a day's run", () => {
       added_files: 16,
       remaining_files: 8,
     });
-    await runDay(table.maintenance, table.clock.nowMs);
+    await runDay(table.maintenance, table.clock);
     const { metadata } = await table.catalog.loadOrCreate();
     expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "20", "total-records": "40" });
     expect(await table.readKeys()).toHaveLength(40);
@@ -98,18 +108,70 @@ describe("a day's run", () => {
     expect(await table.readKeys()).toHaveLength(81);
   });
 
-  it("sweeps first, so that a compaction that fails every day keeps no orphan alive", async () => {
+  it("sweeps first, so that a compaction that fails every day keeps no orphan alive; and tries again in an hour", async () => {
     const table = makeTable();
     await commitOne(table, 1);
     await commitOne(table, 2);
     table.objects.plant("warehouse/spillway/events/data/2026-11-21/compact-lost.parquet", "x");
     table.clock.nowMs += 2 * DAY_MS;
     table.objects.fail("get", /\.parquet$/, { times: 999 });
-    await table.maintenance.takeTurn();
+    expect(await runDay(table.maintenance, table.clock)).toBe(2);
     expect(table.objects.keys(/compact-lost/)).toEqual([]);
-    await table.maintenance.takeTurn();
-    expect(table.maintenance.dueAtMs() ?? Number.POSITIVE_INFINITY).toBeGreaterThan(table.clock.nowMs);
-    expect(await table.readKeys().catch(() => "unread")).toBe("unread");
+    expect(table.told).toContainEqual(expect.objectContaining({ event: "IcebergMaintenanceFailed", step: "compact" }));
+    expect(table.maintenance.dueAtMs()).toBe(table.clock.nowMs + 3_600_000);
+    table.objects.heal();
+    table.clock.nowMs += 3_600_000;
+    await runDay(table.maintenance, table.clock);
+    const { metadata } = await table.catalog.loadOrCreate();
+    expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "1", "total-records": "2" });
+  });
+
+  it("merges files although sweeping fails, and tries again in an hour", async () => {
+    const table = makeTable();
+    await commitOne(table, 1);
+    await commitOne(table, 2);
+    table.clock.nowMs += 2 * DAY_MS;
+    table.objects.fail("list", /./, { times: 999 });
+    await runDay(table.maintenance, table.clock);
+    const { metadata } = await table.catalog.loadOrCreate();
+    expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "1", "total-records": "2" });
+    expect(table.told).toContainEqual(expect.objectContaining({ event: "IcebergMaintenanceFailed", step: "sweep" }));
+    expect(table.maintenance.dueAtMs()).toBe(table.clock.nowMs + 3_600_000);
+  });
+
+  it.each([0, 1, 2])(
+    "a turn that the object does not survive, after %i others, is not repeated for an hour",
+    async (turns) => {
+      const table = makeTable();
+      await commitOne(table, 1);
+      await commitOne(table, 2);
+      table.clock.nowMs += 2 * DAY_MS;
+      for (let turn = 0; turn < turns; turn++) await table.maintenance.takeTurn();
+      void table.maintenance.takeTurn();
+      const { maintenance } = table.restart();
+      expect(maintenance.dueAtMs()).toBe(table.clock.nowMs + 3_600_000);
+      table.clock.nowMs += 3_600_000;
+      await runDay(maintenance, table.clock);
+      expect(maintenance.dueAtMs() ?? table.clock.nowMs + DAY_MS).toBe(table.clock.nowMs + DAY_MS);
+    },
+  );
+
+  it("a compaction run ends early where the bucket is slow, with at least one new file", async () => {
+    const table = makeTable();
+    for (let batch = 1; batch <= 2; batch++) {
+      const events = Array.from({ length: 6 }, (_, day) => eventsOf(1, { timeUs: (START_MS - day * DAY_MS) * 1000 }));
+      await table.stageRows(batch, events.flat());
+    }
+    await table.committer.commit();
+    const get = table.objects.get.bind(table.objects);
+    table.objects.get = (key) => {
+      table.clock.nowMs += key.endsWith(".parquet") ? 6000 : 0;
+      return get(key);
+    };
+    expect(await table.maintenance.compact()).toMatchObject({ ok: true, added_files: 2, remaining_files: 8 });
+    await runDay(table.maintenance, table.clock);
+    const { metadata } = await table.catalog.loadOrCreate();
+    expect(currentSnapshot(metadata)?.summary).toMatchObject({ "total-data-files": "6", "total-records": "12" });
   });
 
   it("never throws, and is tried again in an hour, without another commit", async () => {
@@ -118,11 +180,11 @@ describe("a day's run", () => {
     table.clock.nowMs += DAY_MS;
     for (const operation of ["get", "head", "list"] as const) table.objects.fail(operation, /./, { times: 999 });
     const { maintenance, clock } = table.restart();
-    await runDay(maintenance, clock.nowMs);
+    await runDay(maintenance, clock);
     expect(maintenance.dueAtMs()).toBe(clock.nowMs + 3_600_000);
     table.objects.heal();
     clock.nowMs += 3_600_000;
-    await runDay(maintenance, clock.nowMs);
+    await runDay(maintenance, clock);
     expect(maintenance.dueAtMs()).toBeUndefined();
   });
 
@@ -157,6 +219,7 @@ describe("a day's run", () => {
       settings: settingsOf(),
       clock: table.clock.read,
       randomUuid: nextUuid,
+      telemetry: () => undefined,
     });
     expect(maintenance.dueAtMs()).toBeUndefined();
     const reason = "this catalog looks after its tables itself";

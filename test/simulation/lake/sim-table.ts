@@ -60,6 +60,10 @@ export class TableObject {
       randomId: randomUuid,
       onDropped: () => undefined,
     });
+    const telemetry = (event: LakeTelemetry) => {
+      env.onTelemetry(event);
+      outlet.sink({ ...event, time: new Date(clock()).toISOString() });
+    };
     this.committer = new Committer({
       store: this.store,
       manifests,
@@ -70,10 +74,7 @@ export class TableObject {
       random,
       randomUuid,
       sleep,
-      telemetry: (event) => {
-        env.onTelemetry(event);
-        outlet.sink({ ...event, time: new Date(clock()).toISOString() });
-      },
+      telemetry,
     });
     const { committer, store } = this;
     this.maintenance = new Maintenance({
@@ -85,6 +86,7 @@ export class TableObject {
       settings,
       clock,
       randomUuid,
+      telemetry,
     });
   }
 
