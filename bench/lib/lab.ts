@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
+import { killIfThere } from "./ending.ts";
 import { startLakeService, type LakeService } from "../../test/fixtures/lake-service.ts";
 import { startService, type Service } from "../../test/fixtures/workerd-service.ts";
 import { makeBundles, type Bundle, type System } from "./bundles.ts";
@@ -192,13 +193,5 @@ export class Lab {
     this.children.add(child);
     child.once("exit", () => this.children.delete(child));
     return child;
-  }
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
   }
 }

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
+import { killIfThere } from "../lib/ending.ts";
 import { LoadGenerators } from "./load/generators.ts";
 import type { RunningSystem, StartSystem, SystemHome } from "./system.ts";
 
@@ -121,12 +122,4 @@ export async function withLimit<T>(limitMs: number, work: Promise<T>, what: stri
 
 function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
 }

@@ -7,6 +7,7 @@ import { connect } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
+import { killIfThere } from "../../lib/ending.ts";
 import type { Program } from "../install/debian-packages.ts";
 
 const SERVERS = resolve(import.meta.dirname, "../servers");
@@ -123,14 +124,6 @@ function childrenOf(pid: number): number[] {
   const path = `/proc/${pid}/task/${pid}/children`;
   if (!existsSync(path)) return [];
   return readFileSync(path, "utf8").trim().split(" ").filter(Boolean).map(Number);
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
 }
 
 function logOf(folder: string): string {
