@@ -31,6 +31,8 @@ const OUTPUTS_PER_RUN = 16;
 const INPUTS_PER_RUN = 1000;
 /** Nothing is committed while a run goes on: where the bucket is slow, it ends with what it has. */
 const RUN_MAX_MS = 20_000;
+/** Open at once; the platform lets a request have six connections: https://developers.cloudflare.com/workers/platform/limits/ */
+const CALLS_AT_ONCE = 6;
 
 export interface CompactionDeps {
   readonly committer: Committer;
@@ -134,14 +136,15 @@ interface DayRun extends CompactionDeps {
   readonly rewrite: Rewrite;
 }
 
-async function rewriteDay(files: readonly SmallFile[], run: DayRun): Promise<void> {
-  const sized: SizedFile[] = [];
-  const looksUntilMs = (run.clock() + run.rewrite.endsAtMs) / 2;
+async function rewriteDay(small: readonly SmallFile[], run: DayRun): Promise<void> {
   // Small ones first: they are what fills a file with the most of them gone.
-  for (const file of files.toSorted((left, right) => left.rows - right.rows).slice(0, INPUTS_PER_RUN)) {
-    if (sized.length > 1 && run.clock() >= looksUntilMs) break;
-    sized.push({ ...file, jsonBytes: await jsonBytesOf(file, run.objects) });
-  }
+  const files = small.toSorted((left, right) => left.rows - right.rows).slice(0, INPUTS_PER_RUN);
+  const looksUntilMs = (run.clock() + run.rewrite.endsAtMs) / 2;
+  const sized = await inParts(
+    files,
+    async (file) => ({ ...file, jsonBytes: await jsonBytesOf(file, run.objects) }),
+    () => run.clock() >= looksUntilMs,
+  );
   for (const group of pack(sized)) {
     if (isOver(run.rewrite, run.clock)) return;
     // A file alone gains nothing by being written again.
@@ -182,10 +185,10 @@ function pack(files: readonly SizedFile[]): SizedFile[][] {
 }
 
 async function rewriteGroup(group: readonly SizedFile[], run: DayRun): Promise<void> {
+  const read = await inParts(group, async ({ path }) => ({ path, rows: await readRows(path, run.objects) }));
   const rows: LakeRow[] = [];
   const sources: string[] = [];
-  for (const { path } of group) {
-    const more = await readRows(path, run.objects);
+  for (const { path, rows: more } of read) {
     if (more === undefined) continue;
     for (const row of more) rows.push(row);
     sources.push(path);
@@ -193,6 +196,23 @@ async function rewriteGroup(group: readonly SizedFile[], run: DayRun): Promise<v
   if (sources.length < 2) return;
   run.rewrite.added.push(await putMerged(rows, run));
   run.rewrite.removed.push(...sources);
+}
+
+/**
+ * Some at once, in their order.
+ *
+ * @param isLate asked after each part: whether to leave it at those
+ */
+async function inParts<T, R>(
+  items: readonly T[],
+  work: (item: T) => Promise<R>,
+  isLate: () => boolean = () => false,
+): Promise<R[]> {
+  const done: R[] = [];
+  for (let at = 0; at < items.length && (at === 0 || !isLate()); at += CALLS_AT_ONCE) {
+    done.push(...(await Promise.all(items.slice(at, at + CALLS_AT_ONCE).map(work))));
+  }
+  return done;
 }
 
 /** @returns `undefined` for a file that is better left as it is */

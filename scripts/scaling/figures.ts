@@ -193,6 +193,20 @@ export const FIGURES = {
     origin: "code",
     source: "durable-objects/iceberg/compaction.ts",
   },
+  compactionRunMaxMs: {
+    value: 20_000,
+    unit: "ms",
+    means: "after which a run of compaction ends with what it has: half of it for asking sizes, half for reading files",
+    origin: "code",
+    source: "durable-objects/iceberg/compaction.ts",
+  },
+  compactionCallsAtOnce: {
+    value: 6,
+    unit: "calls",
+    means: "of the bucket that a run of compaction makes side by side",
+    origin: "code",
+    source: "durable-objects/iceberg/compaction.ts",
+  },
   compactionRunsPerDay: {
     value: 200,
     unit: "runs",

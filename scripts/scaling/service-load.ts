@@ -192,7 +192,9 @@ function mergingOf(filesPerCommit: number, tableFiles: number, figures: Figures)
 function maintenanceLoad(filesPerDay: number, rowsPerFile: number, workload: Workload, figures: Figures) {
   const isSmall = rowsPerFile < figures.compactedRows / 2;
   const perOutput = Math.max(1, Math.floor(figures.compactedRows / rowsPerFile));
-  const perRun = Math.min(figures.compactionInputs, figures.compactionOutputs * perOutput);
+  // Of its time one half goes to asking for sizes, the other to reading and writing.
+  const inTime = (figures.compactionRunMaxMs / 2 / figures.bucketMs) * figures.compactionCallsAtOnce;
+  const perRun = Math.min(figures.compactionInputs, figures.compactionOutputs * perOutput, Math.floor(inTime));
   const smallFilesPerDay = isSmall ? filesPerDay : 0;
   const compactedPerDay = Math.min(smallFilesPerDay, perRun * figures.compactionRunsPerDay);
   const netFilesPerDay = filesPerDay - compactedPerDay + compactedPerDay / perOutput;
@@ -232,9 +234,10 @@ function runOf({ isSmall, filesPerDay, rowsPerFile, ...files }: SmallFiles, all:
   const taken = Math.min(files.perRun, filesPerDay);
   // The sizes of as many as it may take are asked for, whatever fits then.
   const asked = Math.min(figures.compactionInputs, filesPerDay);
+  const callsInTurn = 2 * all.calls + (asked + taken) / figures.compactionCallsAtOnce + taken / files.perOutput;
   const runCalls = 2 * all.calls + asked + taken + taken / files.perOutput;
   const runCpuSec = 2 * all.cpuSec + (taken * rowsPerFile * figures.compactRowCpuUs) / US_PER_SEC;
-  return { runCpuSec, runCalls, runSec: runCpuSec + (runCalls * figures.bucketMs) / MS_PER_SEC };
+  return { runCpuSec, runCalls, runSec: runCpuSec + (callsInTurn * figures.bucketMs) / MS_PER_SEC };
 }
 
 /** What a shard sums up and how it is, of each; the table's list of shards, and how it is. */
