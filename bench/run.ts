@@ -36,6 +36,7 @@ for (const [signal, code] of Object.entries(EXIT_CODES)) {
   process.once(signal, () => void lab.close().finally(() => process.exit(code)));
 }
 
+let exitCode = 0;
 try {
   const report = await run(options);
   const base = join(options.out, report.date.replaceAll(":", "-"));
@@ -45,10 +46,12 @@ try {
   writeFileSync(`${base}.md`, markdown);
   console.log(markdown);
   note(`written to ${base}.md and .json`);
+  // No matter of speed: what is not so is broken.
+  if (report.resumes.some(({ incorrect }) => incorrect > 0)) exitCode = 1;
 } finally {
   await lab.close();
 }
-process.exit(0);
+process.exit(exitCode);
 
 async function run({ cases, plan }: Options): Promise<Report> {
   const loadBefore = loadNow();
@@ -72,7 +75,7 @@ async function run({ cases, plan }: Options): Promise<Report> {
   const lakeCommits = await ifAsked("lake-commits", (say) => measureLakeCommits(lab, plan.lakeCommits, say));
   return {
     date: new Date(beganMs).toISOString().slice(0, 19),
-    command: ["npm run bench", ...process.argv.slice(2)].join(" "),
+    command: ["npm run bench", ...(process.argv.length > 2 ? ["--"] : []), ...process.argv.slice(2)].join(" "),
     isQuick: plan.isQuick,
     machine: describeMachine(loadBefore),
     oneReader,

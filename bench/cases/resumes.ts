@@ -6,6 +6,7 @@
  * dropped its beginning. The figure is how many resumes were not right.
  */
 import { get } from "node:http";
+import { setTimeout as wait } from "node:timers/promises";
 
 import { createParser } from "eventsource-parser";
 
@@ -38,6 +39,10 @@ const EVENTS = 400;
 const RATE = 400;
 const MOST_EVENTS_A_RESUME = 30;
 const FAULTS_SHOWN = 5;
+const CHAINS_A_SEED = 1_000_000;
+/** Nothing for so long, where events or heartbeats are due: what is missing will not come. */
+const RESUME_TIMEOUT_MS = 20_000;
+const POLL_MS = 10;
 const US_PER_MS = 1000;
 const US_PER_SEC = 1_000_000;
 const BASE: SourceScript = { events: EVENTS, bytes: 60, rate: 0, batch: 8, isHeld: false };
@@ -57,7 +62,6 @@ export async function measureResumes(
   note: (line: string) => void,
 ): Promise<ResumesResult[]> {
   const service = await lab.startSystem("spillway");
-  const random = new Random(seed);
   const tally: Tally = {
     resumes: 0,
     lateResumes: 0,
@@ -68,10 +72,11 @@ export async function measureResumes(
   };
   note(`${resumes} resumes by ${readers} readers at a time, seed ${seed}`);
   const beganUs = nowUs();
-  const work = async (isLate: boolean) => {
-    while (tally.resumes < resumes) await runChain(service, { isLate, random, tally });
+  const work = async () => {
+    // Each chain has chances of its own: a fault comes again with the same seed, whoever was first.
+    while (tally.resumes < resumes) await runChain(service, { number: ++tally.chains, seed, tally });
   };
-  await Promise.all(Array.from({ length: readers }, (_, at) => work(at % 2 === 1)));
+  await Promise.all(Array.from({ length: readers }, work));
   const seconds = (nowUs() - beganUs) / US_PER_SEC;
   await lab.stopSystem(service);
   const quantileMs = (share: number) => tally.latencies.quantileUs(share) / US_PER_MS;
@@ -91,14 +96,16 @@ export async function measureResumes(
 }
 
 interface ChainRun {
-  readonly isLate: boolean;
-  readonly random: Random;
+  /** Odd ones are late. */
+  readonly number: number;
+  readonly seed: number;
   readonly tally: Tally;
 }
 
 /** One stream, from its start to its end. A chain with a fault is counted once, and left. */
-async function runChain(service: Service, { isLate, random, tally }: ChainRun): Promise<void> {
-  tally.chains++;
+async function runChain(service: Service, { number, seed, tally }: ChainRun): Promise<void> {
+  const isLate = number % 2 === 1;
+  const random = new Random(seed * CHAINS_A_SEED + number);
   const script = isLate ? BASE : { ...BASE, rate: RATE };
   const start = await fetch(`${service.origin}/b/stream?${scriptQuery(script)}`, {
     method: "POST",
@@ -107,27 +114,22 @@ async function runChain(service: Service, { isLate, random, tally }: ChainRun): 
   // Our own service's answer.
   const { resume_token: token } = (await start.json()) as { resume_token: string };
   const chain = new ResumeChain(token, EVENTS);
-  if (isLate) await untilOver(service, token);
+  if (isLate) await untilOver(service, chain);
   while (!chain.isEnded && chain.fault === undefined) {
     tally.resumes++;
     if (isLate) tally.lateResumes++;
-    const most = random.int(1, MOST_EVENTS_A_RESUME);
-    const firstEventUs = await resumeOnce(service, chain, most).catch((error: unknown) => {
-      chain.fault ??= String(error);
-      return undefined;
-    });
+    const firstEventUs = await resumeOnce(service, chain, random.int(1, MOST_EVENTS_A_RESUME));
     if (isLate && firstEventUs !== undefined) tally.latencies.add(firstEventUs);
   }
   tally.missingEvents += chain.missing;
-  const isUntold = isLate !== chain.missing > 0 && chain.fault === undefined;
-  const fault = isUntold
-    ? `${chain.missing} events missing of a stream that ${isLate ? "lost some" : "lost none"}`
-    : chain.fault;
-  if (fault !== undefined) tally.faults.push(fault);
+  // On a busy machine a reader of a stream that goes on may fall behind, too; it must be told as well.
+  if (isLate && chain.missing === 0) chain.fail("a late reader was told of nothing that is missing");
+  if (chain.fault !== undefined) tally.faults.push(`stream ${number}: ${chain.fault}`);
 }
 
 /**
- * Comes back, takes some events and breaks off, wherever in a chunk that is.
+ * Comes back, takes some events and breaks off, wherever in a chunk that is. Whoever else ends the response, but
+ * after its end, is at fault.
  *
  * @returns time to the first event that moved the reader on, in µs; `undefined` where there was none
  */
@@ -136,33 +138,52 @@ function resumeOnce(service: Service, chain: ResumeChain, mostEvents: number): P
   const sentUs = nowUs();
   const upTo = chain.reached + mostEvents;
   let firstEventUs: number | undefined;
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
+    const isDone = () => chain.isEnded || chain.fault !== undefined || chain.reached >= upTo;
+    const finish = (what: string) => {
+      clearTimeout(timer);
+      if (!isDone()) chain.fail(what);
+      request.destroy();
+      resolve(firstEventUs);
+    };
+    const timer = setTimeout(() => finish(`nothing more for ${RESUME_TIMEOUT_MS} ms`), RESUME_TIMEOUT_MS);
     const request = get(`${service.origin}/b/resume`, { agent: false, headers }, (response) => {
-      // Nothing left to send, and the reader has not been told of the end: it must have had it.
-      if (response.statusCode !== 200) reject(new Error(`a resume was answered ${response.statusCode ?? 0}`));
+      // A reader that was cut between the last event and the end.
+      if (response.statusCode === 204) {
+        chain.takeNothingLeft();
+        return finish("");
+      }
+      if (response.statusCode !== 200) return finish(`a resume was answered ${response.statusCode ?? 0}`);
       const parser = createParser({
         onEvent: (event) => {
           // What comes after the cut was never read.
-          if (request.destroyed) return;
+          if (isDone()) return;
           const before = chain.reached;
           chain.take(event);
           if (chain.reached > before) firstEventUs ??= nowUs() - sentUs;
-          if (chain.isEnded || chain.fault !== undefined || chain.reached >= upTo) request.destroy();
         },
       });
       response.setEncoding("utf8");
-      response.on("data", (chunk: string) => parser.feed(chunk));
-      response.on("close", () => resolve(firstEventUs));
-      response.on("error", () => resolve(firstEventUs));
+      response.on("data", (chunk: string) => {
+        parser.feed(chunk);
+        if (isDone()) finish("");
+      });
+      response.on("error", ({ message }) => finish(`broken off by the service: ${message}`));
+      response.on("close", () => finish("ended by the service before its end"));
     });
-    request.on("error", (error) => (request.destroyed ? resolve(firstEventUs) : reject(error)));
+    request.on("error", ({ message }) => finish(`no answer: ${message}`));
   });
 }
 
-async function untilOver(service: Service, token: string): Promise<void> {
-  for (;;) {
-    const response = await fetch(`${service.origin}/b/status`, { headers: { "x-resume-token": token } });
+async function untilOver(service: Service, chain: ResumeChain): Promise<void> {
+  const endsAtUs = nowUs() + RESUME_TIMEOUT_MS * US_PER_MS;
+  let state = "";
+  while (state !== "completed" && nowUs() < endsAtUs) {
+    const response = await fetch(`${service.origin}/b/status`, { headers: { "x-resume-token": chain.token } });
     // Our own service's answer.
-    if (((await response.json()) as { state: string }).state === "completed") return;
+    ({ state } = (await response.json()) as { state: string });
+    if (state === "streaming" || state === "open") await wait(POLL_MS);
+    else break;
   }
+  if (state !== "completed") chain.fail(`its stream is ${state}`);
 }

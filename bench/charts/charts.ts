@@ -101,7 +101,7 @@ export function lineChart({ title, xLabel, yLabel, series, limit, x = "number" }
       nameGap: 28,
       min: "dataMin",
     },
-    yAxis: { ...AXIS, type: "value", name: yLabel, nameLocation: "end", min: 0, ...roomFor(limit) },
+    yAxis: { ...AXIS, type: "value", name: yLabel, nameLocation: "end", scale: isFar(series), ...roomFor(limit) },
     series: [...lines, ...marks],
   });
 }
@@ -127,6 +127,13 @@ export function barChart({ title, xLabel, bars, isLogarithmic = false }: BarChar
       },
     ],
   });
+}
+
+/** Values that lie close together far from zero: on an axis from zero what matters would be a flat line. */
+function isFar(series: readonly LineSeries[]): boolean {
+  const values = series.flatMap(({ points }) => points.flatMap(([, y]) => (y === undefined ? [] : [y])));
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least > 0 && most - least < least / 4;
 }
 
 /** An axis that ends below its limit would not show it. */

@@ -15,6 +15,8 @@ export interface Machine {
   readonly platform: string;
   readonly node: string;
   readonly workerd: string;
+  /** Of the source tree, with `+` where it was changed since; `null` where it is no repository. */
+  readonly commit: string | null;
   /** Running processes over the minute before the run: above 0.5, others were at work too. */
   readonly loadBefore: number;
   readonly loadAfter: number;
@@ -31,9 +33,21 @@ export function describeMachine(loadBefore: number): Machine {
     platform: `${process.platform} ${process.arch}`,
     node: process.version,
     workerd: workerd.trim().replace(/^workerd /, ""),
+    commit: describeCommit(),
     loadBefore,
     loadAfter: loadNow(),
   };
+}
+
+export function describeCommit(): string | null {
+  const git = (...args: string[]) =>
+    execFileSync("git", args, { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  try {
+    return git("rev-parse", "--short", "HEAD").trim() + (git("status", "--porcelain").trim() === "" ? "" : "+");
+  } catch {
+    // Not a checkout, or no git.
+    return null;
+  }
 }
 
 export function loadNow(): number {

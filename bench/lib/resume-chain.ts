@@ -11,8 +11,10 @@ export interface ChainEvent {
   readonly id?: string | undefined;
 }
 
-/** What a gap says. */
+/** What a gap says: the missing ids, both included. */
 interface Gap {
+  readonly from: string;
+  readonly to: string;
   readonly dropped: number;
 }
 
@@ -50,20 +52,26 @@ export class ResumeChain {
 
   take({ event = "message", data, id }: ChainEvent): void {
     if (this.isEnded) return this.fail(`${event} after the end`);
-    if (id !== undefined) this.moveTo(id, event);
     switch (event) {
       case "message":
-        return data === "" ? undefined : this.takeContent(data);
+        this.moveTo(id, this.lastSeq + 1, event);
+        return this.takeContent(data);
       case "gap":
-        return this.takeGap(JSON.parse(data) as Gap);
+        return this.takeGap(JSON.parse(data) as Gap, id);
       case "resume":
         this.token = (JSON.parse(data) as Resume).token;
         return;
       case "end":
+        this.moveTo(id, this.lastSeq, event);
         return this.takeEnd(JSON.parse(data) as End);
       default:
         return this.fail(`${event}, which nothing here causes`);
     }
+  }
+
+  /** 204: the stream is over, and this reader has all of it. */
+  takeNothingLeft(): void {
+    this.takeEnd({ status: "complete" });
   }
 
   private takeContent(data: string): void {
@@ -72,7 +80,11 @@ export class ResumeChain {
     this.next = number + 1;
   }
 
-  private takeGap({ dropped }: Gap): void {
+  private takeGap({ from, to, dropped }: Gap, id: string | undefined): void {
+    const [first, last] = [from, to].map(seqOf);
+    const names = first === this.lastSeq + 1 && last === this.lastSeq + dropped;
+    if (!names) this.fail(`a gap from ${from} to ${to} of ${dropped}`);
+    this.moveTo(id, this.lastSeq + dropped, "gap");
     this.missing += dropped;
     this.next += dropped;
   }
@@ -83,24 +95,24 @@ export class ResumeChain {
     if (this.reached !== this.sourceEvents) this.fail(`it ended after ${this.reached} of ${this.sourceEvents} events`);
   }
 
-  private moveTo(id: string, event: string): void {
-    const [before, after] = [this.lastEventId, id].map(numbersOf);
-    const isAhead = before !== undefined && after !== undefined && isAfter(after, before);
-    // The outcome may repeat the last id: it moves nobody back.
-    if (!isAhead && !(event === "end" && id === this.lastEventId)) this.fail(`id ${id} after ${this.lastEventId}`);
-    this.lastEventId = id;
+  /** B1: ids are contiguous but for what a gap names. The source's object never restarts here, so that seqs alone tell. */
+  private moveTo(id: string | undefined, seq: number, event: string): void {
+    if (id === undefined || seqOf(id) !== seq)
+      this.fail(`${event} with the id ${id ?? "of none"} where seq ${seq} was due`);
+    else this.lastEventId = id;
   }
 
-  private fail(what: string): void {
+  private get lastSeq(): number {
+    return seqOf(this.lastEventId);
+  }
+
+  /** Also for what the connection did: only the first fault counts. */
+  fail(what: string): void {
     this.fault ??= `${what}, last id ${this.lastEventId}`;
   }
 }
 
-function numbersOf(id: string): readonly [epoch: number, seq: number] | undefined {
-  const [epoch, seq, ...more] = id.split("-").map(Number);
-  return epoch === undefined || seq === undefined || more.length > 0 ? undefined : [epoch, seq];
-}
-
-function isAfter([epoch, seq]: readonly [number, number], [oldEpoch, oldSeq]: readonly [number, number]): boolean {
-  return epoch === oldEpoch ? seq > oldSeq : epoch > oldEpoch;
+/** Of an id `<epoch>-<seq>`; `NaN` where it is none. */
+function seqOf(id: string): number {
+  return Number(/^\d+-(\d+)$/.exec(id)?.[1]);
 }

@@ -91,6 +91,9 @@ function addSnapshot(metadata: TableMetadata, snapshot: Snapshot): TableMetadata
   const last = BigInt(metadata["last-sequence-number"]);
   // Whoever plans a snapshot numbers it by the metadata it planned on; the branch requirement holds that.
   if (BigInt(snapshot["sequence-number"]) <= last) throw new Error("a snapshot's sequence number must grow");
+  const isKnown = metadata.snapshots?.some((known) => sameInt(known["snapshot-id"], snapshot["snapshot-id"]));
+  // Readers would find the first of the two, without what the second one adds.
+  if (isKnown === true) throw new Error("a snapshot of this id is there already");
   return {
     ...metadata,
     snapshots: [...(metadata.snapshots ?? []), snapshot],

@@ -104,6 +104,11 @@ describe("updates", () => {
     expect(() => apply(table, { updates: appending(3, 2) })).toThrow("must grow");
   });
 
+  it("refuse a snapshot whose id is there already", () => {
+    const table = tableWith(1, 2);
+    expect(() => apply(table, { updates: appending(1, 3) })).toThrow("is there already");
+  });
+
   it("let another branch be where it is without moving the table's own", () => {
     const ref = { action: "set-snapshot-ref", "ref-name": "audit", type: "branch", "snapshot-id": 1 } as const;
     const table = apply(tableWith(1, 2), { updates: [ref] });

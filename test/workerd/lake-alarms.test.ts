@@ -196,16 +196,25 @@ test("once a day the table is looked after, by alarm; without a commit since, no
   await abortAllDurableObjects();
   // Later than a day: the orphan is younger than the first commit.
   vi.setSystemTime(startMs + DAY_MS + LONG_MS);
-  expect(await runDurableObjectAlarm(table())).toBe(true);
+  expect(await runDueAlarms()).toBeGreaterThan(1);
   expect(filesBefore).toBeGreaterThan(3);
   expect((await table().status()).files).toBeLessThanOrEqual(3);
   expect(await env.LAKE_BUCKET.head(orphan)).toBeNull();
   expect(await idsInTable()).toEqual(idsOf(...batches));
   // Its own commits count as well: one more day, and then it sleeps.
   vi.setSystemTime(Date.now() + 2 * DAY_MS);
-  await runDurableObjectAlarm(table());
+  await runDueAlarms();
   expect(await alarmOf(table())).toBeUndefined();
 });
+
+/** A day's work takes turns, an alarm each. */
+async function runDueAlarms(): Promise<number> {
+  let turns = 0;
+  for (; ((await alarmOf(table())) ?? Number.POSITIVE_INFINITY) <= Date.now(); turns++) {
+    expect(await runDurableObjectAlarm(table())).toBe(true);
+  }
+  return turns;
+}
 
 test("a shard that never took an event is asked and flushed without a trace", async () => {
   expect((await admin("status", "GET")).status).toBe(200);
