@@ -87,6 +87,14 @@ export default defineConfig({
       },
       {
         test: {
+          name: "peers",
+          include: ["test/peers/**/*.test.ts"],
+          testTimeout: SLOW_TIMEOUT_MS,
+          hookTimeout: SLOW_TIMEOUT_MS,
+        },
+      },
+      {
+        test: {
           name: "fuzz",
           setupFiles: WATCH_SECRETS,
           include: ["test/fuzz/**/*.test.ts"],

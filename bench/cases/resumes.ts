@@ -139,10 +139,9 @@ function resumeOnce(service: Service, chain: ResumeChain, mostEvents: number): P
   const upTo = chain.reached + mostEvents;
   let firstEventUs: number | undefined;
   return new Promise((resolve) => {
-    const isDone = () => chain.isEnded || chain.fault !== undefined || chain.reached >= upTo;
     const finish = (what: string) => {
       clearTimeout(timer);
-      if (!isDone()) chain.fail(what);
+      if (!isDone(chain, upTo)) chain.fail(what);
       request.destroy();
       resolve(firstEventUs);
     };
@@ -157,7 +156,7 @@ function resumeOnce(service: Service, chain: ResumeChain, mostEvents: number): P
       const parser = createParser({
         onEvent: (event) => {
           // What comes after the cut was never read.
-          if (isDone()) return;
+          if (isDone(chain, upTo)) return;
           const before = chain.reached;
           chain.take(event);
           if (chain.reached > before) firstEventUs ??= nowUs() - sentUs;
@@ -166,13 +165,17 @@ function resumeOnce(service: Service, chain: ResumeChain, mostEvents: number): P
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => {
         parser.feed(chunk);
-        if (isDone()) finish("");
+        if (isDone(chain, upTo)) finish("");
       });
       response.on("error", ({ message }) => finish(`broken off by the service: ${message}`));
       response.on("close", () => finish("ended by the service before its end"));
     });
     request.on("error", ({ message }) => finish(`no answer: ${message}`));
   });
+}
+
+function isDone({ isEnded, fault, reached }: ResumeChain, upTo: number): boolean {
+  return isEnded || fault !== undefined || reached >= upTo;
 }
 
 async function untilOver(service: Service, chain: ResumeChain): Promise<void> {

@@ -16,22 +16,28 @@ const HELP = `Makes a static page of trends over stored results, with what has b
 
   npm run perf:dashboard                                     of perf-results/ and bench/results/
   npm run perf:dashboard -- --results history --out public   of another folder, into another one
-  npm run --silent perf:dashboard -- --fail                  ends with 1 where a latest run is a regression
+  npm run --silent perf:dashboard -- --fail                  ends with 1 where a latest run failed or is a regression
 
   --results DIR    searched for results, with all folders in it; may be given several times
   --out DIR        index.html, and the raw results beside it (perf-dashboard)
-  --fail           exit code 1 where a figure of a latest run is a regression
+  --fail           exit code 1 where a latest run failed, or a figure of one is a regression
 
 Results are those of npm run perf:gate, bench:peers, bench, soak and sim:nightly. What it has found is printed as Markdown.
 
-Exit code: 0, 1 a regression (with --fail), 2 an option is at fault, 3 the page could not be made.`;
+Exit code: 0, 1 a failed run or a regression (with --fail), 2 an option is at fault, 3 the page could not be made.`;
 
 /** @returns the text to print instead, where there is nothing to make. @throws {UsageError} */
-export function readOptions(args: readonly string[]): DashboardOptions | { readonly help: string } {
+export function readOptions(
+  args: readonly string[],
+  isFolder: (path: string) => boolean,
+): DashboardOptions | { readonly help: string } {
   const values = parse(args);
   if (values.help) return { help: HELP };
   const folders = values.results ?? DEFAULT_FOLDERS;
-  if (folders.some((folder) => folder === "")) throw new UsageError("--results takes a folder");
+  // One of those that are looked into by default may be missing: nothing was run yet.
+  const missing = values.results?.find((folder) => !isFolder(folder));
+  if (missing !== undefined)
+    throw new UsageError(`--results takes a folder that is there, not ${JSON.stringify(missing)}`);
   if (values.out === "") throw new UsageError("--out takes a folder");
   return { folders, out: values.out, failsOnRegression: values.fail };
 }

@@ -5,7 +5,7 @@ import { chartPage, escapeHtml, figure, htmlTable, type PageSection } from "../c
 import { lineChart } from "../charts/charts.ts";
 import type { Reading } from "./readings.ts";
 import { LEAST_RUNS, SPREADS, WINDOW_RUNS } from "./regression.ts";
-import { regressionsOf, type Trend, type TrendPoint } from "./trends.ts";
+import { failedRunsOf, regressionsOf, type Trend, type TrendPoint } from "./trends.ts";
 
 export interface SkippedFile {
   readonly file: string;
@@ -23,6 +23,7 @@ export interface PageData {
   readonly rawFolder: string;
 }
 
+export const PAGE_TITLE = "Spillway: performance over time";
 /** More names than that do not fit below one. */
 const SERIES_OF_A_CHART = 4;
 const DIGITS = 3;
@@ -37,7 +38,7 @@ export function dashboardPage(data: PageData): string {
     sections.push({ heading: "Runs", body: runsBody(data) });
   }
   sections.push({ heading: "How this is read", body: howBody() });
-  return chartPage("Spillway: performance over time", sections);
+  return chartPage(PAGE_TITLE, sections);
 }
 
 function nowBody({ readings, trends, folders, madeAtMs }: PageData): string {
@@ -59,14 +60,29 @@ function nowBody({ readings, trends, folders, madeAtMs }: PageData): string {
   const none = compared
     ? "<p>No figure of a latest run is worse than those before it.</p>"
     : `<p>No figure has the ${LEAST_RUNS} earlier runs yet that a comparison needs.</p>`;
-  const list = worse.map((trend) => `<li class="regression">${escapeHtml(regressionText(trend))}</li>`).join("\n");
-  return `${span}${worse.length === 0 ? none : `<ul>\n${list}\n</ul>`}${made}`;
+  const failed = failedRunsOf(readings);
+  const failures = failed.length === 0 ? "" : `<p>Latest runs that failed:</p>${markedList(failed.map(failedRunText))}`;
+  return `${span}${failures}${worse.length === 0 ? none : markedList(worse.map(regressionText))}${made}`;
+}
+
+function markedList(texts: readonly string[]): string {
+  const items = texts.map((text) => `<li class="regression">${escapeHtml(text)}</li>`);
+  return `<ul>\n${items.join("\n")}\n</ul>`;
+}
+
+/** One line, for the page and for a terminal. */
+export function failedRunText({ kind, atMs, runClass, verdict = "", commit }: Reading): string {
+  return `${kind}, ${timeText(atMs)} UTC: ${verdict} (${[runClass, ...commitPart(commit)].join("; ")})`;
+}
+
+function commitPart(commit: string | undefined): readonly string[] {
+  return commit === undefined ? [] : [`commit ${commit}`];
 }
 
 /** One line, for the page and for a terminal. */
 export function regressionText({ spec, runClass, latest }: Trend): string {
   const before = `usually ${short(latest.usual)}, a regression beyond ${short(latest.limit)}`;
-  return `${nameOf(spec)}: ${short(latest.value)} ${spec.unit} (${before}; ${runClass})`;
+  return `${nameOf(spec)}: ${short(latest.value)} ${spec.unit} (${[before, runClass, ...commitPart(latest.commit)].join("; ")})`;
 }
 
 /** A group of one says already what its figure is. */
@@ -137,12 +153,14 @@ function chartOf(group: readonly Trend[]): string {
 
 function runsBody({ readings, rawFolder }: PageData): string {
   const newestFirst = readings.toSorted((left, right) => right.atMs - left.atMs);
-  const rows = newestFirst.map(({ atMs, kind, runClass, verdict = "", file }) => {
-    const mark = verdict === "failed" ? ' class="regression"' : "";
-    const cells = [timeText(atMs), kind, runClass].map((cell) => `<td>${escapeHtml(cell)}</td>`).join("");
+  const rows = newestFirst.map(({ atMs, kind, runClass, verdict = "", commit = "", file }) => {
+    const mark = !["", "passed", "interrupted"].includes(verdict) ? ' class="regression"' : "";
+    const cells = [timeText(atMs), kind, runClass, commit].map((cell) => `<td>${escapeHtml(cell)}</td>`).join("");
     return `<tr>${cells}<td${mark}>${escapeHtml(verdict)}</td><td>${fileLink(rawFolder, file, file)}</td></tr>`;
   });
-  const head = ["UTC", "kind", "machine and load", "own verdict", "raw result"].map((cell) => `<th>${cell}</th>`);
+  const head = ["UTC", "kind", "machine and load", "commit", "own verdict", "raw result"].map(
+    (cell) => `<th>${cell}</th>`,
+  );
   return `<div class="wide" tabindex="0"><table><thead><tr>${head.join("")}</tr></thead><tbody>\n${rows.join("\n")}\n</tbody></table></div>`;
 }
 

@@ -16,6 +16,8 @@ export interface Reading {
   readonly runClass: string;
   /** The run's own word, where it has one. */
   readonly verdict: string | undefined;
+  /** Of the source it ran; "+" after it where that had been changed. */
+  readonly commit: string | undefined;
   readonly measures: readonly Measure[];
   /** Where it was read from, as the page links to it. */
   readonly file: string;
@@ -51,14 +53,17 @@ export function readResult(text: string, file: string): ReadingOutcome {
   if (read === undefined) return { kind: "broken", problem: `results of kind ${kind} are not known here` };
   const atMs = timeOf(json);
   if (atMs === undefined) return { kind: "broken", problem: "it has no date" };
-  const { measures, conditions, verdict } = read(json);
-  if (measures.length === 0) {
+  const { measures: all, conditions, verdict } = read(json);
+  // Half a run says nothing of the whole.
+  const measures = verdict === "interrupted" ? [] : all;
+  // A run that failed at once, or was cut short, may have none, and is a run all the same.
+  if (measures.length === 0 && verdict === undefined) {
     // A benchmark of one case alone may well have none.
     if (kind === "bench") return { kind: "ignored" };
     return { kind: "broken", problem: "it has no figure that is known here" };
   }
   const runClass = [machineOf(json), conditions].filter((part) => part !== "").join(", ");
-  return { kind: "read", reading: { kind, atMs, runClass, verdict, measures, file } };
+  return { kind: "read", reading: { kind, atMs, runClass, verdict, commit: commitOf(json), measures, file } };
 }
 
 /** Some results do not say what they are. */
@@ -75,6 +80,19 @@ function timeOf(json: unknown): number | undefined {
   if (date === undefined) return undefined;
   const atMs = Date.parse(/(?:Z|[+-]\d\d:\d\d)$/.test(date) ? date : `${date}Z`);
   return Number.isNaN(atMs) ? undefined : atMs;
+}
+
+const COMMIT_PLACES = [["versions", "commit"], ["machine", "commit"], ["git", "commit"], ["commit"]] as const;
+const DIRTY_NAMES = ["dirty", "is_dirty", "isDirty"] as const;
+
+function commitOf(json: unknown): string | undefined {
+  for (const place of COMMIT_PLACES) {
+    const commit = textAt(json, ...place);
+    if (commit === undefined || commit === "") continue;
+    const isDirty = DIRTY_NAMES.some((name) => member(json, ...place.slice(0, -1), name) === true);
+    return isDirty && !commit.endsWith("+") ? `${commit}+` : commit;
+  }
+  return undefined;
 }
 
 /** Its load is no part of it: that is noise, and shows in the spread. */

@@ -8,6 +8,7 @@ import { judge, type Judgement } from "./regression.ts";
 export interface TrendPoint extends Judgement {
   readonly atMs: number;
   readonly value: number;
+  readonly commit: string | undefined;
   readonly file: string;
 }
 
@@ -48,6 +49,17 @@ export function trendsOf(readings: readonly Reading[]): Trend[] {
   return [...rows.values()].flatMap(toTrend).toSorted((left, right) => place(left) - place(right));
 }
 
+/** Ended before it could say anything of the service. */
+const NO_VERDICT = new Set<string | undefined>([undefined, "interrupted"]);
+
+/** Latest runs of their class that did not pass, whatever they call it. */
+export function failedRunsOf(readings: readonly Reading[]): Reading[] {
+  const judged = readings.filter(({ verdict }) => !NO_VERDICT.has(verdict));
+  const classes = Map.groupBy(judged, ({ kind, runClass }) => JSON.stringify([kind, runClass]));
+  const latest = [...classes.values()].flatMap((runs) => runs.toSorted((a, b) => a.atMs - b.atMs).slice(-1));
+  return latest.filter(({ verdict }) => verdict !== "passed");
+}
+
 /** Those whose latest run is one. */
 export function regressionsOf(trends: readonly Trend[]): Trend[] {
   return trends.filter(({ latest }) => latest.verdict === "regression");
@@ -62,6 +74,7 @@ function toTrend(row: readonly { readonly measure: Measure; readonly reading: Re
   const points = row.map(({ measure, reading }, at) => ({
     atMs: reading.atMs,
     value: measure.value,
+    commit: reading.commit,
     file: reading.file,
     ...judge(values.slice(0, at), measure.value, spec),
   }));

@@ -11,6 +11,8 @@ export interface StreamScript {
   readonly rate: number;
   /** Size of each event's data. */
   readonly bytes: number;
+  /** In each event's data, where the source can: an event of another stream under the right number is none of it. */
+  readonly mark?: string;
 }
 
 export interface Dialect {
@@ -21,17 +23,17 @@ export interface Dialect {
   numberOf(name: string, data: string, script: StreamScript): number | undefined;
 }
 
-const MARKED = new RegExp(`^${EVENT_MARK}(\\d+) \\d+ x*$`);
+const MARKED = new RegExp(`^${EVENT_MARK}(\\d+) \\d+ (?:([^ x]+) )?x*$`);
 /** Fast sources write several events at a time, as a network would hand them on. */
 const CHUNKS_PER_SEC = 100;
 
 export const benchDialect: Dialect = {
   eventNames: ["message"],
-  startQuery: ({ events, rate, bytes }) =>
-    scriptQuery({ events, rate, bytes, batch: Math.max(1, Math.round(rate / CHUNKS_PER_SEC)), isHeld: false }),
-  numberOf(_, data, { bytes }) {
-    const number = MARKED.exec(data)?.[1];
-    return number === undefined || data.length !== bytes ? undefined : Number(number);
+  startQuery: (script) =>
+    scriptQuery({ ...script, batch: Math.max(1, Math.round(script.rate / CHUNKS_PER_SEC)), isHeld: false }),
+  numberOf(_, data, { bytes, mark }) {
+    const [, number, found] = MARKED.exec(data) ?? [];
+    return number === undefined || found !== mark || data.length !== bytes ? undefined : Number(number);
   },
 };
 

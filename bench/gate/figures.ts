@@ -77,7 +77,7 @@ export function resumesOf(samples: readonly Sample[]): ReadonlyMap<number, Resum
 /** @param resumes of all samples: a resume may have begun before the stretch */
 export function figuresOf(
   samples: readonly Sample[],
-  stretch: { readonly fromMs: number; readonly toMs: number },
+  stretch: Stretch,
   resumes: ReadonlyMap<number, ResumeTimes> = resumesOf(samples),
 ): Figures {
   const { fromMs, toMs } = stretch;
@@ -127,18 +127,35 @@ export function figuresOf(
     ),
     errorRate: shareOf(errors.length, requests),
     memoryMb: rangeOf(memory),
-    liveStreams: live.length === 0 ? null : { min: Math.min(...live), max: Math.max(...live) },
+    liveStreams: live.length === 0 ? null : { min: leastOf(live), max: mostOf(live) },
   };
+}
+
+export interface Stretch {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** Of many stretches, each looked for in its own seconds alone: an hour has thousands of either. */
+export function figuresOfEach(samples: readonly Sample[], stretches: readonly Stretch[]): Figures[] {
+  const resumes = resumesOf(samples);
+  const bySecond = Map.groupBy(samples, ({ atMs }) => Math.floor(atMs / SECOND_MS));
+  return stretches.map((stretch) => {
+    const first = Math.floor(stretch.fromMs / SECOND_MS);
+    const seconds = Math.ceil(stretch.toMs / SECOND_MS) - first;
+    const near = Array.from({ length: seconds }, (_, at) => bySecond.get(first + at) ?? []).flat();
+    return figuresOf(near, stretch, resumes);
+  });
 }
 
 /** Tumbling stretches of so many seconds from the beginning, the last one cut off where the run ended. */
 export function stretchesOf(samples: readonly Sample[], endMs: number, lengthSec: number): Figures[] {
-  const resumes = resumesOf(samples);
   const count = Math.ceil(endMs / (lengthSec * SECOND_MS));
-  return Array.from({ length: count }, (_, at) => {
+  const stretches = Array.from({ length: count }, (_, at) => {
     const fromMs = at * lengthSec * SECOND_MS;
-    return figuresOf(samples, { fromMs, toMs: Math.min(endMs, fromMs + lengthSec * SECOND_MS) }, resumes);
+    return { fromMs, toMs: Math.min(endMs, fromMs + lengthSec * SECOND_MS) };
   });
+  return figuresOfEach(samples, stretches);
 }
 
 function latencyOf(values: readonly number[]): Latency {
@@ -161,7 +178,16 @@ function rangeOf(values: readonly number[]): Figures["memoryMb"] {
   const [first] = values;
   const last = values.at(-1);
   if (first === undefined || last === undefined) return null;
-  return { first, last, max: Math.max(...values) };
+  return { first, last, max: mostOf(values) };
+}
+
+/** Of any number of values: as arguments of a call too many overflow the stack. */
+export function mostOf(values: readonly number[]): number {
+  return values.reduce((most, value) => (value <= most ? most : value), Number.NEGATIVE_INFINITY);
+}
+
+export function leastOf(values: readonly number[]): number {
+  return -mostOf(values.map((value) => -value));
 }
 
 function sum(values: readonly number[]): number {

@@ -70,11 +70,15 @@ export class GateReader {
       this.isConnected = true;
       this.planCut();
     });
-    this.source.addEventListener("resume", ({ data }) => (this.token = textOf(data, "token") ?? this.token));
+    this.source.addEventListener("resume", ({ data }) => this.takeToken(data));
     this.source.addEventListener("gap", ({ data }) => this.takeGap(data));
     this.source.addEventListener("rewind", () => this.fail("told to rewind", "stream_broken"));
     this.source.addEventListener("end", ({ data }) => this.takeEnd(textOf(data, "status") ?? "unknown"));
     this.source.addEventListener("error", ({ code, message }) => this.takeError(code, message));
+  }
+
+  get eventsPerSec(): number {
+    return this.plan.script.rate;
   }
 
   /** Gives up a stream of which nothing is heard; one that waits for a resume's answer is judged as that. */
@@ -136,10 +140,17 @@ export class GateReader {
     this.planCut();
   }
 
+  private takeToken(data: unknown): void {
+    const token = textOf(data, "token");
+    if (token === undefined) this.failUnread("a resume event without a token");
+    else this.token = token;
+  }
+
   private takeGap(data: unknown): void {
     if (this.isOver) return;
     this.markAnswered();
-    const missing = Number(textOf(data, "dropped"));
+    const missing = countIn(data, "dropped");
+    if (missing === undefined) return this.failUnread("a gap that does not say how many are missing");
     this.parts.log.add((atMs) => ({ kind: "gap", atMs, missing }));
     this.failBy({ kind: "gap_told", missing });
   }
@@ -221,6 +232,14 @@ export class GateReader {
     this.settle(reason);
   }
 
+  /** What nobody can read hides what a rule would have said: the run cannot pass any more. */
+  private failUnread(what: string): void {
+    if (this.isOver) return;
+    this.parts.log.add((atMs) => ({ kind: "unreadable", atMs, what }));
+    this.addError("control_unreadable");
+    this.settle(what);
+  }
+
   private addError(error: ErrorKind): void {
     this.parts.log.add((atMs) => ({ kind: "error", atMs, error }));
   }
@@ -234,6 +253,12 @@ export class GateReader {
     else log.add((atMs) => ({ kind: "stream_failed", atMs, reason }));
     this.close();
   }
+}
+
+/** A count of a control event: a whole number, or nothing. */
+export function countIn(data: unknown, name: string): number | undefined {
+  const text = textOf(data, name);
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /** A member of a control event's JSON. */

@@ -13,6 +13,7 @@ import { bundleEntry, REAL_ENTRY } from "./bundle.ts";
 import { benchDialect, demoDialect } from "./dialect.ts";
 import type { ReaderPlan } from "./gate-reader.ts";
 import type { SampleLog } from "./samples.ts";
+import { trimOf } from "./trim-line.ts";
 import { startSource, type Source } from "./source.ts";
 
 const ROUTE = "gate";
@@ -25,6 +26,8 @@ const VARS = { SSE_RETRY_MS: 250, SSE_SNAPSHOT_TTL_SEC: 5 };
 
 export interface Host {
   readonly connection: Pick<ReaderPlan, "startUrl" | "resumeUrl" | "headers" | "dialect">;
+  /** What its looks add; what they should and do not is a fault. */
+  readonly measures: { readonly memory: boolean; readonly trims: boolean };
   /** Adds what memory and telemetry say now. */
   look(log: SampleLog): void;
   close(): Promise<void>;
@@ -65,6 +68,7 @@ export async function startOwnHost(options: OwnHostOptions = {}): Promise<Host> 
     let linesRead = 0;
     return {
       connection: connectionTo(between?.origin ?? service.origin, ROUTE, { dialect: benchDialect }),
+      measures: { memory: true, trims: true },
       look(log) {
         addMemory(log, service.pid);
         for (; linesRead < service.lines.length; linesRead++) addTelemetry(log, service.lines[linesRead] ?? "");
@@ -97,6 +101,7 @@ export function remoteHost({ url, route, key, pid }: RemoteOptions): Host {
   const headers: Record<string, string> = key === undefined ? {} : { Authorization: `Bearer ${key}` };
   return {
     connection: connectionTo(url.replace(/\/$/, ""), route, { dialect: demoDialect, headers }),
+    measures: { memory: pid !== undefined, trims: false },
     look: (log) => (pid === undefined ? undefined : addMemory(log, pid)),
     close: async () => undefined,
   };
@@ -115,16 +120,15 @@ function addMemory(log: SampleLog, pid: number): void {
   try {
     bytes = anonymousBytes(pid);
   } catch {
-    // Not Linux, or the process is gone, which readers will tell.
+    // Not Linux, or the process is gone: the judge misses it.
     return;
   }
   log.add((atMs) => ({ kind: "memory", atMs, megabytes: bytes / BYTES_PER_MB }));
 }
 
 function addTelemetry(log: SampleLog, line: string): void {
-  if (!line.startsWith('{"event":"SseBufferTrimmed"')) return;
-  const { events, unread_events: unread } = JSON.parse(line) as { events: number; unread_events: number };
-  log.add((atMs) => ({ kind: "trim", atMs, events, unread }));
+  const trim = trimOf(line, log.nowMs());
+  if (trim !== undefined) log.add(() => trim);
 }
 
 function killIfThere(pid: number): void {

@@ -3,11 +3,13 @@
  *
  * G1 A window is judged when it is over, one ending each second, so that a spike cannot hide astride two windows.
  * G2 A resume that takes too long is known at once, also while nothing has come of it yet.
- * G3 A run that measured nothing has not passed.
+ * G3 A run that measured nothing, or not what it was to measure, has not passed; nor has one with half the load.
+ * G4 A figure that is no number is a fault: it never keeps a rule from speaking.
  */
-import { spreadOf } from "../lib/statistics.ts";
-import { figuresOf, resumesOf, type Figures } from "./figures.ts";
+import { figuresOf, resumesOf, type Figures, type Stretch } from "./figures.ts";
 import { WINDOW_SEC, type Limits } from "./limits.ts";
+import { loadShareOf } from "./load-share.ts";
+import { memoryGrowthOf } from "./memory-growth.ts";
 import type { Sample } from "./samples.ts";
 
 export type Rule =
@@ -16,9 +18,13 @@ export type Rule =
   | "window_resume_latency"
   | "window_error_rate"
   | "total_resume_success"
+  | "total_stream_success"
   | "total_trim_rate"
   | "total_resume_p95"
+  | "total_error_rate"
+  | "total_load"
   | "total_memory_growth"
+  | "total_memory_per_request"
   | "total_measured";
 
 export interface Failure {
@@ -32,28 +38,38 @@ export interface Failure {
   readonly detail: string;
 }
 
-const SECOND_MS = 1000;
-/** Of a run; what comes up in it is not growth. */
-const WARM_UP_SHARE = 1 / 2;
-/** Of what follows: its first and its last part are compared. */
-const COMPARED_SHARE = 1 / 4;
+/** What a run was to be and to measure. */
+export interface Asked {
+  readonly seconds: number;
+  /** At once. */
+  readonly streams: number;
+  readonly isCutting: boolean;
+  readonly measuresMemory: boolean;
+  /** Whether buffers overflowed, by the service's own word. */
+  readonly measuresTrims: boolean;
+}
 
-/** What a look at so many whole seconds finds: the window that ends there, and resumes on their way. */
-export function judgeWindow(samples: readonly Sample[], endSec: number, limits: Limits): Failure[] {
+const SECOND_MS = 1000;
+
+/**
+ * What a look at so many seconds finds: the window that ends there, and resumes on their way.
+ * @param isLast the run ends here, and what there is of a window is judged as one
+ */
+export function judgeWindow(samples: readonly Sample[], endSec: number, limits: Limits, isLast = false): Failure[] {
   const failures = slowResumes(samples, endSec, limits);
-  if (endSec < WINDOW_SEC) return failures;
-  const stretch = { fromMs: (endSec - WINDOW_SEC) * SECOND_MS, toMs: endSec * SECOND_MS };
+  if (endSec < WINDOW_SEC && !isLast) return failures;
+  const stretch = { fromMs: Math.max(0, endSec - WINDOW_SEC) * SECOND_MS, toMs: endSec * SECOND_MS };
   const window = figuresOf(samples, stretch);
-  const found = (rule: Rule, value: number, limit: number, detail: string) =>
+  const found = (rule: Rule, value: number | null, limit: number, detail: string) =>
     failures.push({ rule, from_sec: window.fromSec, to_sec: window.toSec, value, limit, at_sec: endSec, detail });
   const { resumeSuccessRate: success, trimRate, errorRate } = window;
-  if (success !== null && success < limits.windowResumeSuccess) {
+  if (isBelow(success, limits.windowResumeSuccess)) {
     found("window_resume_success", success, limits.windowResumeSuccess, resumeDetail(window, samples, stretch));
   }
-  if (trimRate !== null && trimRate > limits.windowTrimRate) {
+  if (isAbove(trimRate, limits.windowTrimRate)) {
     found("window_trim_rate", trimRate, limits.windowTrimRate, trimDetail(window));
   }
-  if (errorRate !== null && errorRate > limits.windowErrorRate) {
+  if (isAbove(errorRate, limits.windowErrorRate)) {
     found("window_error_rate", errorRate, limits.windowErrorRate, errorDetail(window));
   }
   return failures;
@@ -64,12 +80,13 @@ function slowResumes(samples: readonly Sample[], endSec: number, limits: Limits)
   let slowest = { tookMs: 0, isPending: false, fromMs: 0 };
   let count = 0;
   for (const { cutMs, sentMs, answeredMs, settledMs } of resumesOf(samples).values()) {
-    // A reader that never asks is not on its way either.
-    const fromMs = sentMs ?? cutMs;
+    // EventSource's own wait included: to the reader it is all the same.
+    const fromMs = Number.isNaN(cutMs) ? (sentMs ?? cutMs) : cutMs;
     // One that was refused is not slow, but failed.
     const overMs = answeredMs ?? settledMs;
     const tookMs = (overMs ?? endMs) - fromMs;
-    if (Number.isNaN(tookMs) || tookMs <= limits.resumeMs) continue;
+    // Settled, and never seen to leave: it was no resume.
+    if (Number.isNaN(fromMs) || tookMs <= limits.resumeMs) continue;
     count++;
     if (tookMs > slowest.tookMs) slowest = { tookMs, isPending: overMs === undefined, fromMs };
   }
@@ -89,76 +106,110 @@ function slowResumes(samples: readonly Sample[], endSec: number, limits: Limits)
 }
 
 /** What a whole run finds. */
-export function judgeTotals(samples: readonly Sample[], endMs: number, limits: Limits, isCutting: boolean): Failure[] {
-  const total = figuresOf(samples, { fromMs: 0, toMs: endMs });
+export function judgeTotals(samples: readonly Sample[], endMs: number, limits: Limits, asked: Asked): Failure[] {
+  const stretch = { fromMs: 0, toMs: endMs };
+  const total = figuresOf(samples, stretch);
   const failures: Failure[] = [];
-  const found = (rule: Rule, value: number | null, limit: number, detail: string) =>
+  const found: Found = (rule, value, limit, detail) =>
     failures.push({ rule, from_sec: 0, to_sec: total.toSec, value, limit, at_sec: total.toSec, detail });
-  const { resumeSuccessRate: success, trimRate, resumeLatencyMs } = total;
-  if (success !== null && success < limits.totalResumeSuccess) {
-    found(
-      "total_resume_success",
-      success,
-      limits.totalResumeSuccess,
-      resumeDetail(total, samples, { fromMs: 0, toMs: endMs }),
-    );
+  const { resumeSuccessRate: success, trimRate, errorRate, resumeLatencyMs, streamsCompleted, streamsFailed } = total;
+  if (isBelow(success, limits.totalResumeSuccess)) {
+    found("total_resume_success", success, limits.totalResumeSuccess, resumeDetail(total, samples, stretch));
   }
-  if (trimRate !== null && trimRate > limits.totalTrimRate) {
+  const streams = streamsCompleted + streamsFailed;
+  const whole = streams === 0 ? null : streamsCompleted / streams;
+  if (isBelow(whole, limits.totalStreamSuccess)) {
+    const detail = `${streamsFailed} of ${streams} streams were not whole${reasonsText(samples, stretch)}`;
+    found("total_stream_success", whole, limits.totalStreamSuccess, detail);
+  }
+  if (isAbove(trimRate, limits.totalTrimRate)) {
     found("total_trim_rate", trimRate, limits.totalTrimRate, trimDetail(total));
   }
-  if (resumeLatencyMs.p95 !== null && resumeLatencyMs.p95 > limits.resumeP95Ms) {
-    found(
-      "total_resume_p95",
-      resumeLatencyMs.p95,
-      limits.resumeP95Ms,
-      `slowest ${Math.round(resumeLatencyMs.max ?? 0)} ms`,
-    );
+  if (isAbove(errorRate, limits.totalErrorRate)) {
+    found("total_error_rate", errorRate, limits.totalErrorRate, errorDetail(total));
   }
-  const memory = memoryGrowthOf(samples, endMs);
-  if (memory !== undefined && memory.growthMb > limits.memoryGrowthMb) {
-    const detail = `${memory.beforeMb.toFixed(1)} MB after warming up, ${memory.afterMb.toFixed(1)} MB at the end`;
-    found("total_memory_growth", memory.growthMb, limits.memoryGrowthMb, detail);
+  if (isAbove(resumeLatencyMs.p95, limits.resumeP95Ms)) {
+    const detail = `slowest ${Math.round(resumeLatencyMs.max ?? 0)} ms`;
+    found("total_resume_p95", resumeLatencyMs.p95, limits.resumeP95Ms, detail);
   }
-  if (total.streamsCompleted === 0) found("total_measured", 0, 1, "no stream was read to its end");
-  else if (isCutting && total.resumesSettled === 0) found("total_measured", 0, 1, "no resume was made");
+  judgeLoad(samples, { limits, asked, endMs }, found);
+  judgeMemory(samples, { limits, asked, endMs }, found);
+  for (const detail of unmeasured(samples, total, asked)) found("total_measured", 0, 1, detail);
   return failures;
 }
 
-export interface MemoryGrowth {
-  readonly beforeMb: number;
-  readonly afterMb: number;
-  readonly growthMb: number;
-  readonly perHourMb: number;
+type Found = (rule: Rule, value: number | null, limit: number, detail: string) => void;
+
+interface Scope {
+  readonly limits: Limits;
+  readonly asked: Asked;
+  readonly endMs: number;
 }
 
-/** Medians of the first and the last quarter after warming up: one sample says little of a collected heap. */
-export function memoryGrowthOf(samples: readonly Sample[], endMs: number): MemoryGrowth | undefined {
-  const beganMs = endMs * WARM_UP_SHARE;
-  const lengthMs = (endMs - beganMs) * COMPARED_SHARE;
-  const medianFrom = (fromMs: number) =>
-    spreadOf(
-      samples.flatMap((sample) =>
-        sample.kind === "memory" && sample.atMs >= fromMs && sample.atMs < fromMs + lengthMs ? [sample.megabytes] : [],
-      ),
-    ).median;
-  const beforeMb = medianFrom(beganMs);
-  const afterMb = medianFrom(endMs - lengthMs);
-  const growthMb = afterMb - beforeMb;
-  if (Number.isNaN(growthMb)) return undefined;
-  return { beforeMb, afterMb, growthMb, perHourMb: (growthMb / (endMs - lengthMs - beganMs)) * 3_600_000 };
+function judgeLoad(samples: readonly Sample[], { limits, asked, endMs }: Scope, found: Found): void {
+  if (asked.streams === 0) return;
+  const load = loadShareOf(samples, { ...asked, endMs });
+  if (load === undefined) return found("total_load", null, limits.totalLoad, "no stream was seen live");
+  const { liveShare, deliveredShare } = load;
+  const least = Math.min(liveShare, deliveredShare);
+  if (!isBelow(least, limits.totalLoad)) return;
+  const live = `${percent(liveShare)} of ${asked.streams} streams live on average`;
+  found("total_load", least, limits.totalLoad, `${live}, ${percent(deliveredShare)} of their events received in time`);
 }
 
-function resumeDetail(
-  figures: Figures,
-  samples: readonly Sample[],
-  { fromMs, toMs }: { fromMs: number; toMs: number },
-) {
+function judgeMemory(samples: readonly Sample[], { limits, asked, endMs }: Scope, found: Found): void {
+  const memory = memoryGrowthOf(samples, endMs);
+  if (memory === undefined) {
+    if (asked.measuresMemory) found("total_measured", 0, 1, "memory was not measured: no /proc, or no such process");
+    return;
+  }
+  const { growthMb, beforeMb, afterMb, kbPerRequest: slope } = memory;
+  if (isAbove(growthMb, limits.memoryGrowthMb)) {
+    const detail = `${beforeMb.toFixed(1)} MB after warming up, ${afterMb.toFixed(1)} MB at the end`;
+    found("total_memory_growth", growthMb, limits.memoryGrowthMb, detail);
+  }
+  if (asked.seconds < limits.memoryPerRequestFromSec) return;
+  if (slope !== undefined && isAbove(slope.low, limits.memoryKbPerRequest)) {
+    const detail = `slope ${slope.perX.toFixed(0)} (${slope.low.toFixed(0)} to ${slope.high.toFixed(0)}) KB a request`;
+    found("total_memory_per_request", slope.low, limits.memoryKbPerRequest, detail);
+  }
+}
+
+function unmeasured(samples: readonly Sample[], total: Figures, asked: Asked): string[] {
+  const unread = samples.flatMap((sample) => (sample.kind === "unreadable" ? [sample.what] : []));
+  const broken = samples.filter(hasBrokenNumber).map(({ kind }) => `a sample of ${kind} without a number`);
+  const wrong = [...unread, ...broken];
+  const findings =
+    wrong.length === 0 ? [] : [`${wrong.length} figures cannot be read: ${[...new Set(wrong)].slice(0, 3).join("; ")}`];
+  if (total.streamsCompleted === 0) return [...findings, "no stream was read to its end"];
+  if (asked.isCutting && total.resumesSettled === 0) return [...findings, "no resume was made"];
+  if (asked.measuresTrims && total.trimmedEvents === 0) return [...findings, "no buffer overflowed"];
+  return findings;
+}
+
+function hasBrokenNumber(sample: Sample): boolean {
+  return Object.values(sample).some((value) => typeof value === "number" && !Number.isFinite(value));
+}
+
+/** `null` is nothing to judge; what is no number is never within. */
+function isBelow(value: number | null, limit: number): boolean {
+  return value !== null && !(value >= limit);
+}
+
+function isAbove(value: number | null, limit: number): boolean {
+  return value !== null && !(value <= limit);
+}
+
+function resumeDetail(figures: Figures, samples: readonly Sample[], stretch: Stretch): string {
+  const { resumesSettled: settled, resumesSucceeded: succeeded } = figures;
+  return `${settled - succeeded} of ${settled} resumes failed${reasonsText(samples, stretch)}`;
+}
+
+function reasonsText(samples: readonly Sample[], { fromMs, toMs }: Stretch): string {
   const reasons = samples.flatMap((sample) =>
     sample.kind === "stream_failed" && sample.atMs >= fromMs && sample.atMs < toMs ? [sample.reason] : [],
   );
-  const { resumesSettled: settled, resumesSucceeded: succeeded } = figures;
-  const why = reasons.length === 0 ? "" : `: ${[...new Set(reasons)].slice(0, 3).join("; ")}`;
-  return `${settled - succeeded} of ${settled} resumes failed${why}`;
+  return reasons.length === 0 ? "" : `: ${[...new Set(reasons)].slice(0, 3).join("; ")}`;
 }
 
 function trimDetail({ lostEvents, unreadTrimmedEvents, missingEvents, events }: Figures): string {
@@ -179,7 +230,12 @@ export function failureLine({ rule, from_sec, to_sec, value, limit, detail }: Fa
 function valueText(rule: Rule, value: number | null): string {
   if (value === null) return "nothing";
   if (rule === "window_resume_latency" || rule === "total_resume_p95") return `${Math.round(value)} ms`;
+  if (rule === "total_memory_per_request") return `${value.toFixed(0)} KB`;
   if (rule === "total_memory_growth") return `${value.toFixed(1)} MB`;
   if (rule === "total_measured") return String(value);
-  return `${(value * 100).toFixed(2)} %`;
+  return percent(value);
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(2)} %`;
 }

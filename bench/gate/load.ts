@@ -12,10 +12,18 @@ import { GateReader, type ReaderParts, type ReaderPlan } from "./gate-reader.ts"
 const MIN_STREAM_SEC = 3;
 const MAX_STREAM_SEC = 7;
 const EVENT_BYTES = 200;
+/**
+ * One in five streams has more events than a buffer holds (256), so that it evicts; slow enough that who is away
+ * for a second and more still finds the rest there.
+ */
+const LARGE_EVERY = 5;
+const LARGE_EVENTS = { min: 384, max: 512 };
+const LARGE_STREAM_SEC = { min: 5, max: MAX_STREAM_SEC };
+export const BUFFER_EVENTS = 256;
 const MORE_CUTS_CHANCE = 0.25;
 /** Cuts fall between and into events, not only behind them. */
 const MAX_CUT_DELAY_MS = 60;
-const RAMP_MS = 1000;
+export const RAMP_MS = 1000;
 /** Whoever was refused does not come back at once. */
 const REFUSED_MS = 250;
 
@@ -27,6 +35,8 @@ export interface LoadPlan {
 }
 
 export interface LoadParts extends ReaderParts {
+  /** Another one for each stream. */
+  readonly nextMark: () => string;
   readonly random: Random;
   readonly connection: Pick<ReaderPlan, "startUrl" | "resumeUrl" | "headers" | "dialect">;
   /** What the next stream is made of, where that is not left to chance. */
@@ -37,6 +47,8 @@ export interface Load {
   /** Settles when the last stream is over. */
   readonly over: Promise<void>;
   readonly live: ReadonlySet<GateReader>;
+  /** Streams whose start was answered, and what all that were asked for send a second. */
+  share(): { readonly streams: number; readonly offeredPerSec: number };
   /** All readers leave at once, and no new ones come. */
   stop(): void;
 }
@@ -48,7 +60,7 @@ export function startLoad(plan: LoadPlan, parts: LoadParts): Load {
   const keepLive = async (at: number) => {
     await wait((RAMP_MS * at) / plan.streams);
     while (!isDone()) {
-      const reader = openReader(plan, parts);
+      const reader = openReader(plan, parts, at % LARGE_EVERY === 0);
       live.add(reader);
       await reader.over;
       live.delete(reader);
@@ -59,6 +71,14 @@ export function startLoad(plan: LoadPlan, parts: LoadParts): Load {
   return {
     over: over.then(() => undefined),
     live,
+    share() {
+      const readers = [...live];
+      const pending = (plan.streams - readers.length) * plan.rate;
+      return {
+        streams: readers.filter(({ hasStarted }) => hasStarted).length,
+        offeredPerSec: readers.reduce((sum, { eventsPerSec }) => sum + eventsPerSec, pending),
+      };
+    },
     stop() {
       isStopped = true;
       for (const reader of live) reader.close();
@@ -66,9 +86,10 @@ export function startLoad(plan: LoadPlan, parts: LoadParts): Load {
   };
 }
 
-function openReader(plan: LoadPlan, parts: LoadParts): GateReader {
+function openReader(plan: LoadPlan, parts: LoadParts, isLarge: boolean): GateReader {
   const { random, connection } = parts;
-  const script = parts.chooseScript?.(parts.log.nowMs()) ?? chooseScript(plan, random);
+  const made = parts.chooseScript?.(parts.log.nowMs()) ?? chooseScript(plan, random, isLarge);
+  const script = { ...made, mark: parts.nextMark() };
   const { startUrl } = connection;
   return new GateReader(
     {
@@ -81,16 +102,29 @@ function openReader(plan: LoadPlan, parts: LoadParts): GateReader {
   );
 }
 
-function chooseScript({ rate }: LoadPlan, random: Random): StreamScript {
+export function chooseScript({ rate }: Pick<LoadPlan, "rate">, random: Random, isLarge: boolean): StreamScript {
+  if (isLarge) {
+    const events = random.int(LARGE_EVENTS.min, LARGE_EVENTS.max);
+    const seconds = random.int(LARGE_STREAM_SEC.min, LARGE_STREAM_SEC.max);
+    return { events, rate: Math.max(rate, Math.round(events / seconds)), bytes: EVENT_BYTES };
+  }
   const events = random.int(Math.ceil(rate * MIN_STREAM_SEC), Math.ceil(rate * MAX_STREAM_SEC));
   return { events, rate, bytes: EVENT_BYTES };
 }
 
-/** Anywhere, before the first event and behind the last one included; some readers are cut more than once. */
-function chooseCuts({ cutShare }: LoadPlan, { events }: StreamScript, random: Random): ReaderPlan["cuts"] {
+/**
+ * Anywhere, before the first event and behind the last one included; some readers are cut more than once. Of a stream
+ * that overflows its buffer they are where that has given up events already.
+ */
+export function chooseCuts(
+  { cutShare }: Pick<LoadPlan, "cutShare">,
+  { events }: StreamScript,
+  random: Random,
+): ReaderPlan["cuts"] {
   if (!random.chance(cutShare)) return [];
-  const places = [random.int(0, events)];
-  while (random.chance(MORE_CUTS_CHANCE)) places.push(random.int(0, events));
+  const from = events > BUFFER_EVENTS ? BUFFER_EVENTS : 0;
+  const places = [random.int(from, events)];
+  while (random.chance(MORE_CUTS_CHANCE)) places.push(random.int(from, events));
   return places
     .toSorted((a, b) => a - b)
     .map((afterEvents) => ({ afterEvents, delayMs: random.int(0, MAX_CUT_DELAY_MS) }));

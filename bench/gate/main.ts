@@ -9,10 +9,11 @@ import { remoteHost, startOwnHost, type Host } from "./host.ts";
 import { failureLine } from "./judge.ts";
 import { loadAverage, machineOf, versionsOf } from "./machine.ts";
 import { readOptions, type GateOptions } from "./options.ts";
-import { resultsOf, seriesCsv, windowedOf, type RunRecord } from "./results.ts";
+import { resultsOf, seriesCsv, verdictOf, windowedOf, type RunRecord } from "./results.ts";
 import { runGate, type GateRun } from "./run-gate.ts";
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+type Signal = keyof typeof EXIT_CODES;
 const CANNOT_RUN = 3;
 const beganMs = Date.now();
 
@@ -20,21 +21,51 @@ const beganMs = Date.now();
 export async function main(args: readonly string[]): Promise<number> {
   const options = readOrSay(args);
   if (typeof options === "number") return options;
-  for (const [signal, code] of Object.entries(EXIT_CODES)) process.once(signal, () => process.exit(code));
+  const broken = breakOff();
   try {
     const before = loadAverage();
     const host = await openHost(options);
     say(`${options.streams} streams for ${options.seconds} s, seed ${options.seed}`);
-    const run = await runGate(options, { host, say });
+    broken.isRunning = true;
+    const run = await runGate(options, { host, say, signal: broken.aborting.signal });
     await host.close();
-    const record = recordOf(options, run, { args, loadAverage: before });
+    const record = { ...recordOf(options, run, { args, loadAverage: before }), notMeasured: notMeasuredBy(host) };
     writeResults(options, record);
     tell(record);
-    return run.failures.length === 0 ? 0 : 1;
+    if (run.failures.length > 0) return 1;
+    return run.isInterrupted === true ? broken.exitCode : 0;
   } catch (error) {
     console.error(`the gate could not run: ${error instanceof Error ? error.message : String(error)}`);
     return CANNOT_RUN;
   }
+}
+
+interface BreakOff {
+  readonly aborting: AbortController;
+  /** Before there is a run there is nothing to write. */
+  isRunning: boolean;
+  exitCode: number;
+}
+
+/** The first signal ends a run with what there is, the second one ends the process. */
+function breakOff(): BreakOff {
+  const broken: BreakOff = { aborting: new AbortController(), isRunning: false, exitCode: EXIT_CODES.SIGINT };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] satisfies Signal[]) {
+    process.on(signal, () => {
+      broken.exitCode = EXIT_CODES[signal];
+      if (!broken.isRunning || broken.aborting.signal.aborted) process.exit(broken.exitCode);
+      say("broken off: writing what there is");
+      broken.aborting.abort();
+    });
+  }
+  return broken;
+}
+
+function notMeasuredBy({ measures }: Host): string[] {
+  return [
+    ...(measures.memory ? [] : ["memory: no --pid"]),
+    ...(measures.trims ? [] : ["events trimmed unread: only what readers are told"]),
+  ];
 }
 
 async function openHost(options: GateOptions): Promise<Host> {
@@ -48,7 +79,7 @@ function recordOf(
   options: GateOptions,
   run: GateRun,
   { args, loadAverage }: { readonly args: readonly string[]; readonly loadAverage: number },
-): RunRecord {
+): Omit<RunRecord, "notMeasured"> {
   const { seconds, streams, cutShare, rate, seed, url, route, limits } = options;
   return {
     ...run,
@@ -75,12 +106,14 @@ function writeResults({ out, store }: GateOptions, record: RunRecord): void {
   writeFileSync(join(out, "perf-sse-live-results.json"), results);
   writeFileSync(join(out, "perf-sse-live-windowed.json"), `${JSON.stringify(windowedOf(record), null, 2)}\n`);
   writeFileSync(join(out, "perf-sse-live-series.csv"), seriesCsv(record.samples, record.endMs));
-  if (store === undefined) return;
+  // Half a run is no point of a trend.
+  if (store === undefined || record.isInterrupted === true) return;
   mkdirSync(store, { recursive: true });
   writeFileSync(join(store, `sse-live-${record.date.replaceAll(":", "-")}.json`), results);
 }
 
-function tell({ samples, endMs, failures }: RunRecord): void {
+function tell(record: RunRecord): void {
+  const { samples, endMs, failures, notMeasured } = record;
   const { streamsCompleted, resumesSettled, resumesSucceeded, resumeLatencyMs, lostEvents, errors, events } = figuresOf(
     samples,
     { fromMs: 0, toMs: endMs },
@@ -92,7 +125,8 @@ function tell({ samples, endMs, failures }: RunRecord): void {
       `${ms(resumeLatencyMs)} ms (p50 / p95 / max), ${events} events, ${lostEvents} lost, ${errors} errors`,
   );
   for (const failure of failures) console.log(`FAILED ${failureLine(failure)}`);
-  if (failures.length === 0) console.log("passed");
+  for (const what of notMeasured) console.log(`not measured: ${what}`);
+  if (failures.length === 0) console.log(verdictOf(record));
 }
 
 function readOrSay(args: readonly string[]): GateOptions | number {

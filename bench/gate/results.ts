@@ -2,10 +2,13 @@
  * What a run leaves behind: `perf-sse-live-results.json`, `perf-sse-live-windowed.json` and the series as CSV.
  * Pure. Names with underscores are the files' own and read by others: docs/perf-gate.md.
  */
-import { figuresOf, stretchesOf, type Figures, type Latency } from "./figures.ts";
-import { memoryGrowthOf, type Failure } from "./judge.ts";
+import type { Slope } from "../soak/slope.ts";
+import { figuresOf, figuresOfEach, leastOf, mostOf, stretchesOf, type Figures, type Latency } from "./figures.ts";
+import type { Failure } from "./judge.ts";
 import { WINDOW_SEC, type Limits } from "./limits.ts";
+import { loadShareOf, type LoadShare } from "./load-share.ts";
 import type { Machine, Versions } from "./machine.ts";
+import { memoryGrowthOf } from "./memory-growth.ts";
 import type { Sample } from "./samples.ts";
 
 export interface RunRecord {
@@ -14,6 +17,9 @@ export interface RunRecord {
   readonly samples: readonly Sample[];
   readonly endMs: number;
   readonly failures: readonly Failure[];
+  readonly isInterrupted?: boolean;
+  /** What its service does not tell, and no rule has seen. */
+  readonly notMeasured: readonly string[];
   readonly options: {
     readonly seconds: number;
     readonly streams: number;
@@ -36,8 +42,9 @@ export function resultsOf(run: RunRecord): object {
   return {
     kind: "sse-live",
     date,
-    verdict: failures.length === 0 ? "passed" : "failed",
+    verdict: verdictOf(run),
     failures: failures.map(roundedFailure),
+    not_measured: run.notMeasured,
     command,
     options: { ...options, window_sec: WINDOW_SEC, limits },
     machine,
@@ -45,10 +52,17 @@ export function resultsOf(run: RunRecord): object {
     seconds_run: rounded(endMs / SECOND_MS),
     summary: {
       ...summaryOf(figuresOf(samples, { fromMs: 0, toMs: endMs })),
+      load: roundedLoad(loadShareOf(samples, { ...options, endMs })),
       memory_growth_mb: rounded(growth?.growthMb),
       memory_growth_mb_per_hour: rounded(growth?.perHourMb),
+      memory_growth_kb_per_request: roundedSlope(growth?.kbPerRequest),
     },
   };
+}
+
+export function verdictOf({ failures, isInterrupted }: Pick<RunRecord, "failures" | "isInterrupted">): string {
+  if (failures.length > 0) return "failed";
+  return isInterrupted === true ? "interrupted" : "passed";
 }
 
 export function windowedOf(run: RunRecord): object {
@@ -66,19 +80,19 @@ export function windowedOf(run: RunRecord): object {
     failures: failures.map(roundedFailure),
     worst: {
       min_resume_success_rate: extreme(
-        Math.min,
+        leastOf,
         sliding.map(({ resumeSuccessRate }) => resumeSuccessRate),
       ),
       max_trim_rate: extreme(
-        Math.max,
+        mostOf,
         sliding.map(({ trimRate }) => trimRate),
       ),
       max_error_rate: extreme(
-        Math.max,
+        mostOf,
         sliding.map(({ errorRate }) => errorRate),
       ),
       max_resume_ms: extreme(
-        Math.max,
+        mostOf,
         sliding.map(({ resumeLatencyMs }) => resumeLatencyMs.max),
       ),
     },
@@ -118,11 +132,14 @@ function seriesOf(samples: readonly Sample[], endMs: number) {
   }));
 }
 
-function slidingOf(samples: readonly Sample[], endMs: number): Figures[] {
+/** Of windows that end with each second. */
+export function slidingOf(samples: readonly Sample[], endMs: number): Figures[] {
   const last = Math.floor(endMs / SECOND_MS) - WINDOW_SEC;
-  return Array.from({ length: Math.max(0, last + 1) }, (_, from) =>
-    figuresOf(samples, { fromMs: from * SECOND_MS, toMs: (from + WINDOW_SEC) * SECOND_MS }),
-  );
+  const stretches = Array.from({ length: Math.max(0, last + 1) }, (_, from) => ({
+    fromMs: from * SECOND_MS,
+    toMs: (from + WINDOW_SEC) * SECOND_MS,
+  }));
+  return figuresOfEach(samples, stretches);
 }
 
 function summaryOf(figures: Figures) {
@@ -166,15 +183,27 @@ function roundedFailure(failure: Failure) {
   };
 }
 
+function roundedLoad(load: LoadShare | undefined) {
+  return load === undefined
+    ? null
+    : { live_share: rounded(load.liveShare), delivered_share: rounded(load.deliveredShare) };
+}
+
+function roundedSlope(slope: Slope | undefined) {
+  return slope === undefined
+    ? null
+    : { slope: rounded(slope.perX), low: rounded(slope.low), high: rounded(slope.high) };
+}
+
 function roundedMembers(memory: Figures["memoryMb"]) {
   return memory === null
     ? null
     : { first: rounded(memory.first), last: rounded(memory.last), max: rounded(memory.max) };
 }
 
-function extreme(of: (...values: number[]) => number, values: readonly (number | null)[]): number | null {
+function extreme(of: (values: readonly number[]) => number, values: readonly (number | null)[]): number | null {
   const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : rounded(of(...known));
+  return known.length === 0 ? null : rounded(of(known));
 }
 
 /** Four places: enough for a share, and for ms. */

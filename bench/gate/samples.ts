@@ -9,7 +9,8 @@ export type ErrorKind =
   | "connection_failed"
   | "connection_lost"
   | "stream_broken"
-  | "stream_silent";
+  | "stream_silent"
+  | "control_unreadable";
 
 export type Sample =
   | { readonly kind: "stream_started"; readonly atMs: number }
@@ -32,7 +33,10 @@ export type Sample =
   | { readonly kind: "gap"; readonly atMs: number; readonly missing: number }
   /** The service told that events left a buffer; `unread` of them had been handed to nobody. */
   | { readonly kind: "trim"; readonly atMs: number; readonly events: number; readonly unread: number }
-  | { readonly kind: "live"; readonly atMs: number; readonly streams: number }
+  /** Streams whose start was answered, while so many were asked for; and what their sources send a second. */
+  | { readonly kind: "live"; readonly atMs: number; readonly streams: number; readonly offeredPerSec: number }
+  /** Something was told, and could not be made out: nobody knows then what a rule would have said. */
+  | { readonly kind: "unreadable"; readonly atMs: number; readonly what: string }
   | { readonly kind: "memory"; readonly atMs: number; readonly megabytes: number };
 
 const SECOND_MS = 1000;

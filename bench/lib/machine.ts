@@ -39,15 +39,17 @@ export function describeMachine(loadBefore: number): Machine {
   };
 }
 
-export function describeCommit(): string | null {
-  const git = (...args: string[]) =>
-    execFileSync("git", args, { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+function describeCommit(): string | null {
   try {
-    return git("rev-parse", "--short", "HEAD").trim() + (git("status", "--porcelain").trim() === "" ? "" : "+");
+    return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain") === "" ? "" : "+");
   } catch {
     // Not a checkout, or no git.
     return null;
   }
+}
+
+function git(...args: string[]): string {
+  return execFileSync("git", args, { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
 }
 
 export function loadNow(): number {

@@ -27,6 +27,8 @@ export interface SourceScript {
   readonly kind?: "chat" | "record";
   /** Whether the stream stays open when all is sent. */
   readonly staysOpen?: boolean;
+  /** In every padded event: whose it is. Without spaces and without `x`. */
+  readonly mark?: string;
 }
 
 /** First byte of every event's data, and of nothing else on the wire. */
@@ -39,6 +41,7 @@ export function scriptQuery(script: SourceScript): string {
 export function readScript(query: URLSearchParams): SourceScript {
   const number = (name: keyof SourceScript) => Number(query.get(name));
   const kind = query.get("kind");
+  const mark = query.get("mark");
   return {
     events: number("events"),
     bytes: number("bytes"),
@@ -48,19 +51,20 @@ export function readScript(query: URLSearchParams): SourceScript {
     ...(query.has("offsetMs") ? { offsetMs: number("offsetMs") } : {}),
     ...(kind === "chat" || kind === "record" ? { kind } : {}),
     staysOpen: query.get("staysOpen") === "true",
+    ...(mark === null ? {} : { mark }),
   };
 }
 
 /** @param sentAtUs told by padded events alone */
-export function sourceFrame({ kind, bytes }: SourceScript, number: number, sentAtUs: number): string {
+export function sourceFrame({ kind, bytes, mark }: SourceScript, number: number, sentAtUs: number): string {
   if (kind === "chat") return chatFrame(number);
   if (kind === "record") return recordFrame(number, bytes);
-  return `data: ${eventData(number, sentAtUs, bytes)}\n\n`;
+  return `data: ${eventData(number, sentAtUs, bytes, mark)}\n\n`;
 }
 
 /** Of a padded event. */
-export function eventData(number: number, sentAtUs: number, bytes: number): string {
-  return `${EVENT_MARK}${number} ${sentAtUs} `.padEnd(bytes, "x");
+export function eventData(number: number, sentAtUs: number, bytes: number, mark?: string): string {
+  return `${EVENT_MARK}${number} ${sentAtUs} ${mark === undefined ? "" : `${mark} `}`.padEnd(bytes, "x");
 }
 
 /** What comes after the last event. */

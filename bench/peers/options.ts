@@ -20,16 +20,21 @@ const HELP = `Measures Spillway beside what a user would pick instead, by turns,
                                                    ${MEASURE_NAMES.join(", ")}
   npm run bench:peers -- --rounds 7                instead of ${FULL.rounds}: medians of more
   npm run bench:peers -- --out FOLDER              where the results go (bench/results)
+  npm run bench:peers -- --require all             ends with 1 where one of them is missing or failed,
+  npm run bench:peers -- --require nchan,bare-do   or one of these
 
 Progress goes to stderr, the table to stdout; table, JSON and a page with charts into the folder.
 What the systems need is installed into .peers at the first run.
 
-Exit code: 0 measured; 1 Spillway itself could not be measured, or nothing could; 2 the command line is wrong.
+Exit code: 0 measured; 1 Spillway was to be measured and could not, or nothing could, or a system that --require
+names is missing or failed; 2 the command line is wrong.
 A peer that fails is reported, and the others go on.`;
 
 export interface PeersOptions {
   readonly systems: readonly SystemName[];
   readonly measures: readonly MeasureName[];
+  /** Of these systems: those without which the run has failed. */
+  readonly required: readonly SystemName[];
   readonly out: string;
   readonly plan: Plan;
 }
@@ -49,6 +54,7 @@ export function readPeersOptions(
       rounds: { type: "string" },
       only: { type: "string", multiple: true },
       measures: { type: "string", multiple: true },
+      require: { type: "string", multiple: true },
       out: { type: "string", default: defaultOut },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -60,12 +66,24 @@ export function readPeersOptions(
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > MOST_ROUNDS) {
     throw new Error(`--rounds takes a number from 1 to ${MOST_ROUNDS}`);
   }
+  const systems = chosen("--only", SYSTEM_NAMES, values.only);
   return {
-    systems: chosen("--only", SYSTEM_NAMES, values.only),
+    systems,
+    required: requiredOf(systems, values.require),
     measures: chosen("--measures", MEASURE_NAMES, values.measures),
     out: values.out,
     plan: { ...plan, rounds, memoryRounds: Math.min(rounds, plan.memoryRounds) },
   };
+}
+
+/** @param given `all`, or lists of names; none, without any */
+function requiredOf(systems: readonly SystemName[], given: readonly string[] = []): readonly SystemName[] {
+  if (given.length === 0) return [];
+  if (given.length === 1 && given[0] === "all") return systems;
+  const names = chosen("--require", SYSTEM_NAMES, given);
+  const leftOut = names.find((name) => !systems.includes(name));
+  if (leftOut !== undefined) throw new Error(`--require takes of what is measured: --only leaves out ${leftOut}`);
+  return names;
 }
 
 /** @param given lists of names with commas between them; all, without any */

@@ -45,6 +45,8 @@ export class Churn {
   private readonly parts: ChurnParts;
   private readonly readers = new Set<GateReader>();
   private resumes = 0;
+  private marks = 0;
+  private isStopped = false;
 
   constructor(parts: ChurnParts) {
     this.parts = parts;
@@ -56,13 +58,19 @@ export class Churn {
 
   /** So many readers at once, each followed by another; ends with none under way. */
   async run(readers: number, seconds: number): Promise<void> {
-    const isOver = () => this.parts.log.nowMs() >= seconds * 1000;
+    const isOver = () => this.isStopped || this.parts.log.nowMs() >= seconds * 1000;
     await Promise.all(
       Array.from({ length: readers }, async (_, at) => {
         await wait((RAMP_MS * at) / readers);
         while (!isOver()) await this.one(this.choose());
       }),
     );
+  }
+
+  /** No more begin, and whoever reads leaves. */
+  stop(): void {
+    this.isStopped = true;
+    for (const reader of this.readers) reader.close();
   }
 
   /** To be called each second: nobody waits for what does not come. */
@@ -88,7 +96,8 @@ export class Churn {
     this.done[behaviour]++;
   }
 
-  private async read(script: StreamScript, isCut: boolean): Promise<void> {
+  private async read(unmarked: StreamScript, isCut: boolean): Promise<void> {
+    const script = { ...unmarked, mark: `s${++this.marks}` };
     const { random, log, route } = this.parts;
     const cut = () => ({ afterEvents: random.int(0, script.events), delayMs: random.int(0, MAX_CUT_DELAY_MS) });
     const plan: ReaderPlan = {

@@ -3,25 +3,35 @@
  */
 import { chartPage, escapeHtml, figure, htmlTable } from "../charts/chart-page.ts";
 import { lineChart } from "../charts/charts.ts";
-import type { Latency } from "../gate/figures.ts";
+import { mostOf, type Latency } from "../gate/figures.ts";
 import type { Machine, Versions } from "../gate/machine.ts";
 import type { Behaviour } from "./churn.ts";
 import type { Slope } from "./slope.ts";
 import {
+  detectableKbOf,
   intervalText,
-  isWide,
+  memoryVerdictOf,
   warmUpSecOf,
   type Finding,
+  type Growth,
   type GrowthByProcess,
   type Leftovers,
   type MemorySample,
+  type SoakLimits,
 } from "./verdict.ts";
 
 export interface SoakRecord {
   readonly date: string;
   readonly command: string;
-  readonly options: { readonly minutes: number; readonly readers: number; readonly seed: number };
-  readonly limitKbPerStream: number;
+  readonly options: {
+    readonly minutes: number;
+    readonly readers: number;
+    readonly seed: number;
+    readonly planted_kb: number;
+  };
+  readonly limits: SoakLimits;
+  /** Broken off, after so many minutes as the options say. */
+  readonly isInterrupted: boolean;
   readonly machine: Machine;
   readonly versions: Versions;
   readonly samples: readonly MemorySample[];
@@ -35,8 +45,16 @@ export interface SoakRecord {
   readonly errors: readonly string[];
   readonly leftovers: Leftovers;
   /** Of /metrics, when all was over. */
-  readonly counts: Readonly<Record<string, number>>;
+  readonly counts: Readonly<Record<string, number | undefined>>;
   readonly findings: readonly Finding[];
+}
+
+export type SoakVerdict = "passed" | "failed" | "undecided" | "interrupted";
+
+export function soakVerdictOf(record: SoakRecord): SoakVerdict {
+  if (record.findings.length > 0) return "failed";
+  if (record.isInterrupted) return "interrupted";
+  return memoryOf(record) === "flat" ? "passed" : "undecided";
 }
 
 export function soakJson(record: SoakRecord): object {
@@ -44,11 +62,16 @@ export function soakJson(record: SoakRecord): object {
   return {
     kind: "soak",
     date: rest.date,
-    verdict: rest.findings.length === 0 ? "passed" : "failed",
-    memory_verdict: memoryVerdict(record),
+    verdict: soakVerdictOf(record),
+    memory_verdict: memoryOf(record),
     findings: rest.findings,
     command: rest.command,
-    options: { ...options, limit_kb_per_stream: rest.limitKbPerStream, warm_up_sec: warmUpSecOf(options.minutes * 60) },
+    options: {
+      ...options,
+      limit_kb_per_stream: rest.limits.kbPerStream,
+      rule_out_kb_per_stream: rest.limits.ruledOutKbPerStream,
+      warm_up_sec: warmUpSecOf(options.minutes * 60),
+    },
     machine: rest.machine,
     versions: rest.versions,
     summary: {
@@ -62,11 +85,11 @@ export function soakJson(record: SoakRecord): object {
       events_received: rest.events,
       errors: rest.errors.length,
       error_texts: [...new Set(rest.errors)].slice(0, 20),
-      memory_mb: { first: totalMb(samples[0]), last: totalMb(samples.at(-1)), max: Math.max(...samples.map(totalMb)) },
+      memory_mb: { first: totalMb(samples[0]), last: totalMb(samples.at(-1)), max: mostOf(samples.map(totalMb)) },
       memory_mb_per_hour: growth === undefined ? null : slopeJson(growth.workerd.mbPerHour),
-      memory_kb_per_stream: growth === undefined ? null : slopeJson(growth.workerd.kbPerStream),
+      memory_kb_per_stream: growth === undefined ? null : byStreamJson(growth.workerd, rest.limits),
       host_mb_per_hour: growth === undefined ? null : slopeJson(growth.host.mbPerHour),
-      host_kb_per_stream: growth === undefined ? null : slopeJson(growth.host.kbPerStream),
+      host_kb_per_stream: growth === undefined ? null : byStreamJson(growth.host, rest.limits),
       leftovers: {
         objects: leftovers.objects,
         alarms: leftovers.alarms,
@@ -86,7 +109,7 @@ export function soakJson(record: SoakRecord): object {
 }
 
 export function soakLines(record: SoakRecord): string[] {
-  const { growth, limitKbPerStream, streams, complete, incomplete, resumes, errors, leftovers, counts } = record;
+  const { growth, streams, complete, incomplete, resumes, errors, leftovers, counts } = record;
   return [
     `${sum(Object.values(streams))} streams, ${complete} of ${complete + incomplete.length} read to the end whole, ${resumes} resumes, ${errors.length} errors`,
     ...Object.entries(growth ?? {}).map(
@@ -94,14 +117,14 @@ export function soakLines(record: SoakRecord): string[] {
         `memory of ${name}: ${intervalText(mbPerHour)} MB/h, ${intervalText(kbPerStream)} KB a stream (95 % interval); ` +
         `Theil–Sen ${short(mbPerHour.robustPerX)} MB/h, ${short(kbPerStream.robustPerX)} KB a stream`,
     ),
-    `memory: ${memoryVerdict(record)}; ${limitKbPerStream} KB a stream are allowed`,
+    `memory: ${memoryOf(record)}; ${powerText(record)}`,
     `left after ${leftovers.afterSec} s: ${leftovers.objects} objects with tables, ${leftovers.alarms} alarms; ` +
       `${mb(leftovers.objectBytes)} MB of files, ${mb(leftovers.bucketBytes)} MB in the bucket`,
     `analytics: ${Object.entries(counts)
-      .map(([name, count]) => `${name} ${count}`)
+      .map(([name, count]) => `${name} ${count ?? "not told"}`)
       .join(", ")}`,
     ...record.findings.map(({ rule, detail }) => `FAILED ${rule}: ${detail}`),
-    ...(record.findings.length === 0 ? ["passed"] : []),
+    ...(record.findings.length === 0 ? [soakVerdictOf(record)] : []),
   ];
 }
 
@@ -150,14 +173,19 @@ export function soakPage(record: SoakRecord): string {
   ]);
 }
 
-/** Flat or growing, and whether the run was long enough to say so. */
-function memoryVerdict({ growth, limitKbPerStream }: SoakRecord): string {
-  if (growth === undefined) return "not measured";
-  const all = Object.values(growth);
-  if (all.some(({ kbPerStream }) => kbPerStream.low > limitKbPerStream)) return "growing";
-  return all.some((each) => isWide(each, limitKbPerStream))
-    ? "flat as far as can be told: an interval reaches beyond the limit, a longer run says more"
-    : "flat";
+function memoryOf(record: SoakRecord): string {
+  return memoryVerdictOf({ ...record, streams: sum(Object.values(record.streams)) });
+}
+
+/** What the run would have found, and what it has ruled out. */
+function powerText({ growth, limits }: SoakRecord): string {
+  const parts = Object.entries(growth ?? {}).map(
+    ([name, each]) =>
+      `of ${name} growth beyond ${short(each.kbPerStream.high)} KB a stream is ruled out, ` +
+      `${short(detectableKbOf(each, limits))} KB would have been found in 8 of 10 runs`,
+  );
+  const { kbPerStream, ruledOutKbPerStream } = limits;
+  return [...parts, `${kbPerStream} are allowed, flat needs ${ruledOutKbPerStream} ruled out`].join("; ");
 }
 
 /** Of workerd. */
@@ -179,6 +207,10 @@ function slopeJson({ perX, low, high, robustPerX, correlation, points }: Slope) 
     correlation: round(correlation),
     points,
   };
+}
+
+function byStreamJson(growth: Growth, limits: SoakLimits) {
+  return { ...slopeJson(growth.kbPerStream), detectable: round(detectableKbOf(growth, limits)) };
 }
 
 function totalMb(sample: MemorySample | undefined): number {

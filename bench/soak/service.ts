@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 import { startLakeService } from "../../test/fixtures/lake-service.ts";
 import { objectsWithTables, storedAlarms } from "../../test/fixtures/process-storage.ts";
@@ -39,7 +39,23 @@ export interface SoakService {
   close(): Promise<void>;
 }
 
-export async function startSoakService(): Promise<SoakService> {
+const WORKER = JSON.stringify(resolve(import.meta.dirname, "../../workers/index.ts"));
+/** The Worker, which keeps so much of each start call for ever. */
+const plantedEntry = (kilobytes: number) => `
+import worker from ${WORKER};
+export * from ${WORKER};
+const kept = [];
+export default {
+  ...worker,
+  fetch(request, env, context) {
+    if (request.method === "POST") kept.push(new Uint8Array(${Math.round(kilobytes * 1024)}).fill(1));
+    return worker.fetch(request, env, context);
+  },
+};
+`;
+
+/** @param plantedKb 0 is the service as it is */
+export async function startSoakService(plantedKb: number): Promise<SoakService> {
   const folder = mkdtempSync(join(tmpdir(), "spillway-soak-"));
   const persistTo = join(folder, "service");
   const opened: { source?: Source } = {};
@@ -52,7 +68,7 @@ export async function startSoakService(): Promise<SoakService> {
   try {
     const [source, bundle] = await Promise.all([
       startSource().then((started) => (opened.source = started)),
-      bundleEntry(REAL_ENTRY, folder),
+      bundleEntry(plantedKb === 0 ? REAL_ENTRY : plantedEntry(plantedKb), folder),
     ]);
     const routes = [{ name: ROUTE, upstream: source.origin, method: "GET" }];
     const service = await startLakeService({ bundle, persistTo, vars: { ...VARS, ROUTES: routes } });
@@ -85,8 +101,10 @@ export async function startSoakService(): Promise<SoakService> {
 async function readMetrics(origin: string): Promise<ReadonlyMap<string, number>> {
   const headers = { Authorization: `Bearer ${TEST_SECRETS.ADMIN_TOKEN}` };
   const flushed = await fetch(`${origin}/admin/flush`, { method: "POST", headers });
-  await flushed.arrayBuffer();
+  const report = await flushed.text();
+  if (flushed.status !== 200) throw new Error(`/admin/flush answered ${flushed.status}: ${report.slice(0, 500)}`);
   const response = await fetch(`${origin}/metrics`, { headers });
+  if (response.status !== 200) throw new Error(`/metrics answered ${response.status}`);
   const sums = new Map<string, number>();
   for (const line of (await response.text()).split("\n")) {
     const [, name, value] = /^([a-z_]+)(?:\{.*\})? (\S+)$/.exec(line) ?? [];

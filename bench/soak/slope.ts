@@ -14,6 +14,8 @@ export interface Slope {
   /** 95 % confidence interval of it. */
   readonly low: number;
   readonly high: number;
+  /** Of perX, widened for correlation. */
+  readonly standardError: number;
   /** Median of the slopes of all pairs. */
   readonly robustPerX: number;
   /** Of a residual with the one before. */
@@ -25,6 +27,8 @@ export interface Slope {
 const PAIRS_MAX = 100_000;
 /** Of the normal distribution, for 95 % between both tails. */
 const Z = 1.959963984540054;
+/** Of the normal distribution, for 80 % on one side. */
+const POWER_Z = 0.8416212335729143;
 const CORRELATION_MAX = 0.99;
 
 /** @returns `undefined` where there are fewer than four points, or all at one x */
@@ -46,8 +50,15 @@ export function slopeOf(points: readonly Point[]): Slope | undefined {
   const widening = Math.sqrt((1 + correlation) / (1 - correlation));
   // As many independent points as make up for the correlation.
   const independent = Math.max(3, (count * (1 - correlation)) / (1 + correlation));
-  const half = studentT(independent - 2) * Math.sqrt(variance / squares) * widening;
-  return { perX, low: perX - half, high: perX + half, robustPerX: theilSen(points), correlation, points: count };
+  const standardError = Math.sqrt(variance / squares) * widening;
+  const half = studentT(independent - 2) * standardError;
+  const robustPerX = theilSen(points);
+  return { perX, low: perX - half, high: perX + half, standardError, robustPerX, correlation, points: count };
+}
+
+/** The least slope that such a run calls growing in eight of ten cases: by its interval's lower end, beyond the limit. */
+export function detectableSlope({ perX, high, standardError }: Slope, limit: number): number {
+  return limit + (high - perX) + POWER_Z * standardError;
 }
 
 function theilSen(points: readonly Point[]): number {

@@ -1,7 +1,7 @@
 /**
  * What a soak has found: slopes after warming up, what was left behind, and whether that is right. Pure.
  */
-import { slopeOf, type Slope } from "./slope.ts";
+import { detectableSlope, slopeOf, type Slope } from "./slope.ts";
 
 /** Once a second. */
 export interface MemorySample {
@@ -32,22 +32,37 @@ export interface Leftovers {
 }
 
 export interface Finding {
-  readonly rule: "memory" | "streams" | "storage" | "analytics";
+  readonly rule: "memory" | "streams" | "storage" | "analytics" | "service";
   readonly detail: string;
 }
 
 export interface Facts {
   readonly growth: GrowthByProcess | undefined;
-  readonly limitKbPerStream: number;
+  readonly limits: SoakLimits;
   readonly leftovers: Leftovers;
   readonly incomplete: readonly string[];
   readonly errors: number;
-  readonly flushes: number;
-  readonly flushFailures: number;
+  /** That readers started, and were answered. */
+  readonly streams: number;
+  /** Of /metrics by name; `undefined` where it told no number. */
+  readonly counts: Readonly<Record<string, number | undefined>>;
 }
 
+export interface SoakLimits {
+  /** Growing is what lies beyond it at the interval's lower end. */
+  readonly kbPerStream: number;
+  /** Flat is only what lies within it at the interval's upper end. */
+  readonly ruledOutKbPerStream: number;
+}
+
+export type MemoryVerdict = "flat" | "growing" | "undecided" | "not measured";
+
+/** With fewer there is hardly a slope by stream. */
+export const LEAST_STREAMS = 1000;
 const WARM_UP_SHARE = 1 / 3;
-const WARM_UP_MAX_SEC = 120;
+const WARM_UP_MAX_SEC = 300;
+/** A heap swings between collections: its floor in each stretch is what is kept. */
+const FLOOR_SEC = 5;
 const KB_PER_MB = 1024;
 const SECONDS_PER_HOUR = 3600;
 
@@ -68,38 +83,96 @@ function processGrowth(
   samples: readonly MemorySample[],
   megabytesOf: (sample: MemorySample) => number,
 ): Growth | undefined {
-  const mbPerHour = slopeOf(samples.map((sample) => [sample.second / SECONDS_PER_HOUR, megabytesOf(sample)]));
-  const kbPerStream = slopeOf(samples.map((sample) => [sample.streams, megabytesOf(sample) * KB_PER_MB]));
+  const floors = floorsOf(samples, megabytesOf);
+  const mbPerHour = slopeOf(floors.map((sample) => [sample.second / SECONDS_PER_HOUR, megabytesOf(sample)]));
+  const kbPerStream = slopeOf(floors.map((sample) => [sample.streams, megabytesOf(sample) * KB_PER_MB]));
   return mbPerHour === undefined || kbPerStream === undefined ? undefined : { mbPerHour, kbPerStream };
 }
 
-/** Growing is what lies beyond the limit even at the interval's lower end. */
-export function findingsOf(facts: Facts): Finding[] {
-  const { growth, limitKbPerStream, leftovers, incomplete, errors, flushes, flushFailures } = facts;
+/** The least sample of each stretch, where it was. */
+function floorsOf(
+  samples: readonly MemorySample[],
+  megabytesOf: (sample: MemorySample) => number,
+): readonly MemorySample[] {
+  const stretches = Map.groupBy(samples, ({ second }) => Math.floor(second / FLOOR_SEC));
+  return [...stretches.values()].map((stretch) =>
+    stretch.reduce((least, sample) => (megabytesOf(sample) < megabytesOf(least) ? sample : least)),
+  );
+}
+
+/** Whether memory is flat, and not merely not seen to grow. */
+export function memoryVerdictOf({
+  growth,
+  limits,
+  streams,
+}: Pick<Facts, "growth" | "limits" | "streams">): MemoryVerdict {
+  if (growth === undefined) return "not measured";
+  const slopes = Object.values(growth).map(({ kbPerStream }) => kbPerStream);
+  if (slopes.some(({ low, high }) => Number.isNaN(low) || Number.isNaN(high))) return "not measured";
+  if (slopes.some(({ low }) => low > limits.kbPerStream)) return "growing";
+  if (streams < LEAST_STREAMS) return "undecided";
+  return slopes.every(({ high }) => high <= limits.ruledOutKbPerStream) ? "flat" : "undecided";
+}
+
+export function detectableKbOf({ kbPerStream }: Growth, limits: SoakLimits): number {
+  return detectableSlope(kbPerStream, limits.kbPerStream);
+}
+
+/** What a run that was broken off has found: nothing of what is only known at the end. */
+export function findingsSoFar(facts: Facts): Finding[] {
+  const { growth, limits, incomplete, errors } = facts;
   const findings: Finding[] = [];
   const found = (rule: Finding["rule"], detail: string) => findings.push({ rule, detail });
-  if (growth === undefined) found("memory", "not measured");
   for (const [name, { kbPerStream }] of Object.entries(growth ?? {})) {
-    if (kbPerStream.low <= limitKbPerStream) continue;
-    found("memory", `${name} grows by ${intervalText(kbPerStream)} KB a stream, ${limitKbPerStream} are allowed`);
+    if (kbPerStream.low <= limits.kbPerStream) continue;
+    found("memory", `${name} grows by ${intervalText(kbPerStream)} KB a stream, ${limits.kbPerStream} are allowed`);
   }
   if (incomplete.length > 0)
     found("streams", `${incomplete.length} not whole: ${[...new Set(incomplete)].slice(0, 3).join("; ")}`);
   if (errors > 0) found("streams", `${errors} errors`);
+  return findings;
+}
+
+export function findingsOf(facts: Facts): Finding[] {
+  const findings = findingsSoFar(facts);
+  const found = (rule: Finding["rule"], detail: string) => findings.push({ rule, detail });
+  if (memoryVerdictOf(facts) === "not measured") found("memory", "not measured");
+  const { leftovers } = facts;
   if (leftovers.objects > 0 || leftovers.alarms > 0) {
     found(
       "storage",
       `${leftovers.objects} objects and ${leftovers.alarms} alarms are left after ${leftovers.afterSec} s`,
     );
   }
-  if (flushes === 0) found("analytics", "nothing was flushed to the bucket");
-  if (flushFailures > 0) found("analytics", `${flushFailures} flushes failed`);
+  findings.push(...countFindings(facts));
   return findings;
 }
 
-/** Whether the interval says anything about the limit at all. */
-export function isWide({ kbPerStream }: Growth, limitKbPerStream: number): boolean {
-  return kbPerStream.low <= limitKbPerStream && kbPerStream.high > limitKbPerStream;
+/** Of what the service counted: that it did its work, and all of it. A count that is not told is a finding, too. */
+function countFindings({ counts, streams }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  const judge = (rule: Finding["rule"], name: string, isRight: (count: number) => boolean, wanted: string) => {
+    const count = counts[name];
+    if (count === undefined || !Number.isFinite(count)) findings.push({ rule, detail: `${name} is not told` });
+    else if (!isRight(count)) findings.push({ rule, detail: `${name} ${count}, ${wanted}` });
+  };
+  judge("analytics", "flushes", isSome, "nothing was flushed to the bucket");
+  judge("analytics", "flush_failures", isNone, "none may fail");
+  judge("analytics", "commits", isSome, "the table got nothing");
+  judge("analytics", "commit_failures", isNone, "none may fail");
+  judge("analytics", "dead_letters", isNone, "none may be left");
+  judge("analytics", "telemetry_dropped_events", isNone, "none may be lost");
+  judge("service", "degraded", isNone, "no stream may go on without resume");
+  judge("service", "streams_started", (count) => count === streams, `readers started ${streams}`);
+  return findings;
+}
+
+function isNone(count: number): boolean {
+  return count === 0;
+}
+
+function isSome(count: number): boolean {
+  return count > 0;
 }
 
 export function intervalText({ perX, low, high }: Slope): string {

@@ -2,10 +2,14 @@
  * The simulation held against what has an exact answer: a simulation that is wrong where it can be checked is not
  * to be believed where it cannot. For `scripts/simulate --check`, and for the tests. Pure.
  */
-import { longestWaitOfBurstSec, meanWaitSec, shareWithin } from "./queueing.ts";
+import { waitsOfBurst } from "./burst-among.ts";
+import { DEFAULT_FIGURES } from "./figures.ts";
+import { longestWaitOfBurstSec, meanWaitOfMixSec, meanWaitSec, shareWithin } from "./queueing.ts";
 import { seededRandom } from "./random.ts";
 import { burstJobs, serve, steadyJobs } from "./simulated-queue.ts";
 import { flushRhythm, playFlushes, type ShardTraffic } from "./simulated-shard.ts";
+import { threadArrivals } from "./waits.ts";
+import { DEFAULT_WORKLOAD } from "./workload.ts";
 
 export interface Agreement {
   readonly what: string;
@@ -18,9 +22,13 @@ export interface Agreement {
 
 const JOBS = 100_000;
 const SERVICE_SEC = 0.001;
+const MS_PER_SEC = 1000;
 const BUSY = [0.3, 0.6, 0.8];
+const THREAD_STREAMS = [100, 200, 300];
 /** Waits follow each other, so that even so many leave some chance: half as much again as the worst of 40 seeds. */
 const MEAN_ALLOWED = 0.1;
+/** The seldom long job counts for much: as above. */
+const MIX_ALLOWED = 0.15;
 const SHARE_ALLOWED = 0.04;
 const RHYTHM_ALLOWED = 0.03;
 const FLUSHES = 200;
@@ -34,13 +42,19 @@ const TRAFFIC: ShardTraffic = {
 };
 
 export function agreements(seed: number): Agreement[] {
-  return [...BUSY.flatMap((busy) => steadyAgreements(busy, seed)), burstAgreement(seed), ...rhythmAgreements(seed)];
+  return [
+    ...BUSY.flatMap((busy) => steadyAgreements(busy, seed)),
+    ...THREAD_STREAMS.map((streams) => threadAgreement(streams, seed)),
+    burstAgreement(seed),
+    burstAmongAgreement(seed),
+    ...rhythmAgreements(seed),
+  ];
 }
 
 function steadyAgreements(busy: number, seed: number): Agreement[] {
   const queue = { arrivalsPerSec: busy / SERVICE_SEC, serviceSec: SERVICE_SEC };
-  const arrivals = { perSec: queue.arrivalsPerSec, jobs: JOBS, serviceSec: SERVICE_SEC };
-  const waits = serve(steadyJobs(arrivals, seededRandom(seed)), 2 * SERVICE_SEC);
+  const arrivals = { perSec: queue.arrivalsPerSec, mix: [{ share: 1, serviceSec: SERVICE_SEC }] };
+  const waits = serve(steadyJobs(arrivals, { jobs: JOBS }, seededRandom(seed)), 2 * SERVICE_SEC);
   const within = shareWithin(queue, 2 * SERVICE_SEC);
   return [
     compare(`M/D/1, ${busy * 100} % busy: mean wait, services`, {
@@ -54,6 +68,27 @@ function steadyAgreements(busy: number, seed: number): Agreement[] {
       allowed: SHARE_ALLOWED,
     }),
   ];
+}
+
+/** Events, starts and resumes of so many streams on one thread, each as long as it is. */
+function threadAgreement(streams: number, seed: number): Agreement {
+  const arrivals = threadArrivals(streams, { ...DEFAULT_WORKLOAD, resumes: 1 }, DEFAULT_FIGURES);
+  return compare(`M/G/1, a thread of ${streams} streams: mean wait, ms`, {
+    exact: meanWaitOfMixSec(arrivals.perSec, arrivals.mix) * MS_PER_SEC,
+    simulated: serve(steadyJobs(arrivals, { jobs: JOBS }, seededRandom(seed))).meanSec * MS_PER_SEC,
+    allowed: MIX_ALLOWED,
+  });
+}
+
+/** A flood on a server that is half busy anyway: for it there is half of the time. */
+function burstAmongAgreement(seed: number): Agreement {
+  const flood = { jobs: 20_000, withinSec: 2, serviceSec: SERVICE_SEC };
+  const steady = { perSec: 0.5 / SERVICE_SEC, mix: [{ share: 1, serviceSec: SERVICE_SEC }] };
+  return compare("… on a server that is half busy anyway", {
+    exact: longestWaitOfBurstSec(flood.jobs, flood.withinSec / 2, flood.serviceSec),
+    simulated: waitsOfBurst({ ...flood, steady }, seed)?.longestSec ?? Number.NaN,
+    allowed: SHARE_ALLOWED,
+  });
 }
 
 function burstAgreement(seed: number): Agreement {

@@ -2,6 +2,7 @@
  * What gives first: for each bound of the platform or of this service, how many streams at once reach it, what
  * happens then, and what to change. Pure.
  */
+import { LAKE_NUMBER_VARIABLES } from "../../protocol/lake-settings.ts";
 import type { Figures } from "./figures.ts";
 import { loadOf, type ServiceLoad } from "./service-load.ts";
 import type { Workload } from "./workload.ts";
@@ -48,14 +49,14 @@ const BOUNDS: readonly Bound[] = [
     name: "CPU of one compaction run, against the limit of an alarm",
     part: "maintenance",
     share: ({ table }, figures) => (table?.maintenance?.runCpuSec ?? 0) / figures.cpuLimitSec,
-    consequence: "the platform ends the object and runs the alarm again, up to six times",
+    consequence: "the platform ends the object; an hour later it is tried again, to the same end: small files stay",
     remedy: "limits.cpu_ms in wrangler.jsonc; or full files, which need no compaction",
   },
   {
     name: "CPU of a sweep, against the limit of an alarm",
     part: "maintenance",
     share: ({ table }, figures) => (table?.maintenance?.sweepCpuSec ?? 0) / figures.cpuLimitSec,
-    consequence: "the platform ends the object and runs the alarm again: objects that nothing refers to stay",
+    consequence: "the platform ends the object; an hour later it is tried again: objects that nothing refers to stay",
     remedy: "limits.cpu_ms in wrangler.jsonc, up to five minutes; a catalog that maintains its tables",
   },
   {
@@ -70,7 +71,7 @@ const BOUNDS: readonly Bound[] = [
     part: "shards",
     share: ({ shard }) => shard.requestShare,
     consequence: "shards answer overloaded; telemetry is tried four times, then dropped and counted; streams go on",
-    remedy: "ICEBERG_SHARDS up to 256; beyond, several deployments",
+    remedy: `ICEBERG_SHARDS up to ${LAKE_NUMBER_VARIABLES.ICEBERG_SHARDS.max}; beyond, several deployments`,
   },
   {
     name: "CPU of a shard's hand-overs",

@@ -3,7 +3,6 @@
  * is known from. Nothing here is computed; each can be replaced on the command line.
  */
 import { BATCH_MAX_EVENTS } from "../../durable-objects/analytics/batch-plan.ts";
-import { LAKE_NUMBER_VARIABLES } from "../../protocol/lake-settings.ts";
 
 /**
  * `measured`: by the command named. `documented`: the platform's own page. `code`: a constant of this
@@ -28,7 +27,8 @@ export const FIGURES = {
   streamCpuMs: {
     value: 5.2,
     unit: "ms",
-    means: "CPU of one stream's start and end: Worker, object, upstream call, telemetry",
+    means:
+      "CPU of one stream's start and end: Worker, object, upstream call, telemetry; one job, where others wait for it",
     origin: "measured",
     source: MEASURE,
   },
@@ -249,17 +249,10 @@ export const FIGURES = {
     origin: "code",
     source: "docs/configuration.md",
   },
-  maxShards: {
-    value: LAKE_NUMBER_VARIABLES.ICEBERG_SHARDS.max,
-    unit: "shards",
-    means: "most that ICEBERG_SHARDS may say",
-    origin: "code",
-    source: "protocol/lake-settings.ts",
-  },
   objectRequestsPerSec: {
     value: 1000,
     unit: "requests/s",
-    means: "soft limit of one object",
+    means: "soft limit of one object; taken as all that it serves, where its CPU would allow more",
     origin: "documented",
     source: "https://developers.cloudflare.com/durable-objects/reference/faq/",
   },
@@ -269,13 +262,6 @@ export const FIGURES = {
     means: "memory of an isolate, which objects of a class may share",
     origin: "documented",
     source: WORKER_LIMITS,
-  },
-  objectStorageGb: {
-    value: 10,
-    unit: "GB",
-    means: "storage of one object",
-    origin: "documented",
-    source: OBJECT_LIMITS,
   },
   cpuLimitSec: {
     value: 30,
@@ -291,19 +277,12 @@ export const FIGURES = {
     origin: "documented",
     source: WORKER_LIMITS,
   },
-  keyWritesPerSec: {
-    value: 1,
-    unit: "writes/s",
-    means: "of one key of a bucket",
-    origin: "documented",
-    source: "https://developers.cloudflare.com/r2/platform/limits/",
-  },
   pipelineMbPerSec: {
-    value: 5,
+    value: 1000,
     unit: "MB/s",
-    means: "of one stream of Cloudflare Pipelines",
+    means: "of one stream of Cloudflare Pipelines; its page of the beta said 5",
     origin: "documented",
-    source: "https://developers.cloudflare.com/pipelines/platform/limits/",
+    source: "https://developers.cloudflare.com/basin-pipelines/platform/limits/",
   },
 } as const satisfies Record<string, Figure>;
 

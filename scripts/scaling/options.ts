@@ -4,11 +4,19 @@
  */
 import { parseArgs } from "node:util";
 
+import { LAKE_NUMBER_VARIABLES } from "../../protocol/lake-settings.ts";
+import { NUMBER_VARIABLES } from "../../workers/config.ts";
 import { DEFAULT_FIGURES, FIGURES, type FigureName, type Figures } from "./figures.ts";
 import { DEFAULT_WORKLOAD, type Workload } from "./workload.ts";
 
 const DEFAULT_STREAMS: readonly number[] = [1, 1000, 100_000, 1_000_000, 10_000_000];
 const MOST_STREAMS = 1_000_000_000;
+/** More would not fit an isolate by far. */
+const MOST_ON_A_THREAD = 100_000;
+const SEC_PER_DAY = 86_400;
+const { SSE_MAX_CLIENTS, SSE_MAX_EVENT_BYTES } = NUMBER_VARIABLES;
+const { ICEBERG_SHARDS, ICEBERG_BUFFER_SIZE, ICEBERG_BUFFER_TIMEOUT_MS, ICEBERG_COMMIT_INTERVAL_MS } =
+  LAKE_NUMBER_VARIABLES;
 
 type Action = "report" | "check" | "measure" | "list-figures" | "update";
 
@@ -26,24 +34,50 @@ export interface Options {
 /** A fault of the command line, worded for whoever typed it. */
 export class UsageError extends Error {}
 
-/** Flags with a number, each with the least it takes. */
-const NUMBERS = {
-  "stream-seconds": { sets: "streamSec", least: 0.001, help: "length of a stream" },
-  "events-per-sec": { sets: "eventsPerSec", least: 0.001, help: "of each stream" },
-  bytes: { sets: "dataBytes", least: 0, help: "data of one event" },
-  readers: { sets: "readers", least: 1, help: "of each stream, at once" },
-  resumes: { sets: "resumes", least: 0, help: "of each stream, in its life" },
-  shards: { sets: "shards", least: 1, help: "ICEBERG_SHARDS" },
-  "flush-events": { sets: "flushEvents", least: 1, help: "ICEBERG_BUFFER_SIZE" },
-  "flush-ms": { sets: "flushAgeMs", least: 100, help: "ICEBERG_BUFFER_TIMEOUT_MS" },
-  "commit-ms": { sets: "commitIntervalMs", least: 0, help: "ICEBERG_COMMIT_INTERVAL_MS" },
-  deployments: { sets: "deployments", least: 1, help: "services that share the streams, a table each" },
-  "storm-share": { sets: "stormShare", least: 0, help: "of all readers, that come back together" },
-  "storm-spread-ms": { sets: "stormSpreadMs", least: 0, help: "within which they do" },
-  "streams-per-thread": { sets: "streamsPerThread", least: 1, help: "whose objects share an isolate" },
-  "table-days": { sets: "tableDays", least: 0, help: "that the table has been filled" },
-  seed: { sets: "seed", least: 0, help: "of the simulation" },
-} as const satisfies Record<string, { readonly sets: keyof Workload; readonly least: number; readonly help: string }>;
+interface NumberFlag {
+  readonly sets: keyof Workload;
+  readonly min: number;
+  readonly max: number;
+  readonly isWhole?: boolean;
+  readonly help: string;
+}
+
+/** Flags with a number; those that stand for a setting take what it takes. */
+const NUMBERS: Readonly<Record<string, NumberFlag>> = {
+  "stream-seconds": { sets: "streamSec", min: 0.1, max: 30 * SEC_PER_DAY, help: "length of a stream" },
+  "events-per-sec": { sets: "eventsPerSec", min: 0.001, max: 10_000, help: "of each stream" },
+  bytes: { sets: "dataBytes", min: 0, max: SSE_MAX_EVENT_BYTES.max, isWhole: true, help: "data of one event" },
+  readers: {
+    sets: "readers",
+    min: 1,
+    max: SSE_MAX_CLIENTS.max,
+    isWhole: true,
+    help: `of each stream, at once; above ${SSE_MAX_CLIENTS.fallback} with SSE_MAX_CLIENTS`,
+  },
+  resumes: { sets: "resumes", min: 0, max: 1000, help: "of each stream, in its life" },
+  shards: { sets: "shards", ...ICEBERG_SHARDS, isWhole: true, help: "ICEBERG_SHARDS" },
+  "flush-events": { sets: "flushEvents", ...ICEBERG_BUFFER_SIZE, isWhole: true, help: "ICEBERG_BUFFER_SIZE" },
+  "flush-ms": { sets: "flushAgeMs", ...ICEBERG_BUFFER_TIMEOUT_MS, help: "ICEBERG_BUFFER_TIMEOUT_MS" },
+  "commit-ms": { sets: "commitIntervalMs", ...ICEBERG_COMMIT_INTERVAL_MS, help: "ICEBERG_COMMIT_INTERVAL_MS" },
+  deployments: {
+    sets: "deployments",
+    min: 1,
+    max: 10_000,
+    isWhole: true,
+    help: "services that share the streams, a table each",
+  },
+  "storm-share": { sets: "stormShare", min: 0, max: 1, help: "of all readers, that come back together" },
+  "storm-spread-ms": { sets: "stormSpreadMs", min: 0, max: 600_000, help: "within which they do" },
+  "streams-per-thread": {
+    sets: "streamsPerThread",
+    min: 1,
+    max: MOST_ON_A_THREAD,
+    isWhole: true,
+    help: "whose objects share an isolate",
+  },
+  "table-days": { sets: "tableDays", min: 0, max: 36_500, help: "that the table has been filled" },
+  seed: { sets: "seed", min: 0, max: 2 ** 32 - 1, isWhole: true, help: "of the simulation" },
+};
 
 const SWITCHES = {
   pipelines: { type: "boolean", default: false },
@@ -89,18 +123,14 @@ export function readOptions(args: readonly string[]): Options | undefined {
   const workload: Workload = {
     ...DEFAULT_WORKLOAD,
     ...Object.fromEntries(
-      Object.entries(NUMBERS).flatMap(([flag, { sets, least }]) => {
+      Object.entries(NUMBERS).flatMap(([flag, { sets, ...bounds }]) => {
         const text = values[flag];
-        return typeof text === "string" ? [[sets, readNumber(flag, text, { least, isWhole: false })]] : [];
+        return typeof text === "string" ? [[sets, readNumber(flag, text, bounds)]] : [];
       }),
     ),
     isPiped: values["pipelines"] === true,
     isForeignCatalog: values["foreign-catalog"] === true,
   };
-  if (workload.stormShare > 1) throw new UsageError("--storm-share takes a number from 0 to 1");
-  for (const flag of ["shards", "readers", "deployments", "seed"] as const) {
-    if (!Number.isInteger(workload[flag])) throw new UsageError(`--${flag} takes a whole number`);
-  }
   return {
     action: actionOf(values),
     streams: readStreams(values["streams"]),
@@ -142,27 +172,25 @@ function actionOf(values: Readonly<Record<string, unknown>>): Action {
 
 function readStreams(text: unknown): readonly number[] {
   if (typeof text !== "string") return DEFAULT_STREAMS;
-  return text.split(",").map((part) => {
-    const streams = readNumber("streams", part, { least: 1, isWhole: true });
-    if (streams > MOST_STREAMS) throw new UsageError(`--streams takes whole numbers up to ${MOST_STREAMS}`);
-    return streams;
-  });
+  return text.split(",").map((part) => readNumber("streams", part, { min: 1, max: MOST_STREAMS, isWhole: true }));
 }
 
 function readFigures(values: Readonly<Record<string, unknown>>): Figures {
   const names = Object.keys(FIGURES) as FigureName[];
   const given = names.flatMap((name) => {
     const text = values[flagOf(name)];
-    return typeof text === "string"
-      ? [[name, readNumber(flagOf(name), text, { least: Number.MIN_VALUE, isWhole: false })] as const]
-      : [];
+    return typeof text === "string" ? [[name, readNumber(flagOf(name), text, ABOVE_NOUGHT)] as const] : [];
   });
   return { ...DEFAULT_FIGURES, ...Object.fromEntries(given) };
 }
 
-function readNumber(flag: string, text: string, { least, isWhole }: { least: number; isWhole: boolean }): number {
+type Bounds = Pick<NumberFlag, "min" | "max" | "isWhole">;
+
+const ABOVE_NOUGHT: Bounds = { min: 1e-6, max: 1e12 };
+
+function readNumber(flag: string, text: string, { min, max, isWhole = false }: Bounds): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);
-  if (Number.isFinite(value) && value >= least && (!isWhole || Number.isInteger(value))) return value;
-  const from = least === Number.MIN_VALUE ? "above 0" : `from ${least} on`;
-  throw new UsageError(`--${flag} takes a ${isWhole ? "whole " : ""}number ${from}, not ${JSON.stringify(text)}`);
+  if (value >= min && value <= max && (!isWhole || Number.isInteger(value))) return value;
+  const kind = isWhole ? "whole number" : "number";
+  throw new UsageError(`--${flag} takes a ${kind} from ${min} to ${max}, not ${JSON.stringify(text)}`);
 }

@@ -7,11 +7,14 @@ import { FIGURES, type Figures } from "./figures.ts";
 import { counted, dollars, duration, markdownTable, milliseconds, percent, rounded } from "./numbers-text.ts";
 import { monthlyBill } from "./monthly-bill.ts";
 import { flagOf } from "./options.ts";
+import type { ServiceLoad } from "./service-load.ts";
 import { stormOf } from "./storms.ts";
-import { shardWaits, threadWaits } from "./waits.ts";
+import { meanThreadWaitSec, shardWaits, threadWaits, type SteadyWaits } from "./waits.ts";
 
 const KEPT_STREAMS_PER_THREAD = [50, 100, 200, 300, 400, 500];
 const MS_PER_SEC = 1000;
+const OVERRUN_NOTE =
+  "† More than the shards take: telemetry is dropped. The row is what it would be with enough of them.";
 
 const SECTIONS = {
   shards: shardsTable,
@@ -75,8 +78,7 @@ function shardsTable({ figures, loads }: Scene): string {
         rounded(load.shard.handOversPerSec),
         marked(load.shard.requestShare),
         marked(load.shard.cpuShare),
-        waits === undefined ? "grows" : milliseconds(waits.p50Sec),
-        waits === undefined ? "grows" : milliseconds(waits.p99Sec),
+        ...waitCells(waits, "grows"),
       ];
     }),
   );
@@ -95,10 +97,10 @@ function tableTable({ loads }: Scene): string {
   const rows = loads.map(({ workload, table, shard, pipeline }) => {
     if (table === undefined) {
       const into = pipeline === undefined ? "" : `${rounded(pipeline.mbPerSec)} MB/s into the pipeline`;
-      return [counted(workload.streams), into, "", "", "", "", ""];
+      return [streamsCell({ workload, shard }), into, "", "", "", "", ""];
     }
     return [
-      counted(workload.streams),
+      streamsCell({ workload, shard }),
       rounded(table.stagesPerSec),
       rounded(shard.rowsPerFile),
       rounded(table.filesPerCommit),
@@ -107,7 +109,7 @@ function tableTable({ loads }: Scene): string {
       rounded(table.bytesPerDay / 1e9),
     ];
   });
-  return markdownTable(head, rows);
+  return withNote(markdownTable(head, rows), loads);
 }
 
 function maintenanceTable({ loads }: Scene): string {
@@ -122,11 +124,11 @@ function maintenanceTable({ loads }: Scene): string {
     "a sweep's CPU, s",
     "its marks, MB",
   ];
-  const rows = loads.map(({ workload, table }) => {
-    const maintenance = table?.maintenance;
-    if (maintenance === undefined) return [counted(workload.streams), ...head.slice(1).map(() => "")];
+  const rows = loads.map((load) => {
+    const maintenance = load.table?.maintenance;
+    if (maintenance === undefined) return [streamsCell(load), ...head.slice(1).map(() => "")];
     return [
-      counted(workload.streams),
+      streamsCell(load),
       rounded(maintenance.smallFilesPerDay),
       rounded(maintenance.compactedPerDay),
       rounded(maintenance.runCalls),
@@ -137,13 +139,13 @@ function maintenanceTable({ loads }: Scene): string {
       rounded(maintenance.sweepMb),
     ];
   });
-  return markdownTable(head, rows);
+  return withNote(markdownTable(head, rows), loads);
 }
 
 function threadsTable({ figures, loads }: Scene): string {
   const [load] = loads;
   if (load === undefined) return "";
-  const head = ["streams on one thread", "CPU of it", "wait p50, ms", "p99, ms", "latency p50 with it, ms"];
+  const head = ["streams on one thread", "CPU of it", "mean wait, ms", "p50, ms", "p99, ms", "latency p50 with it, ms"];
   return markdownTable(
     head,
     KEPT_STREAMS_PER_THREAD.map((streams) => {
@@ -152,8 +154,8 @@ function threadsTable({ figures, loads }: Scene): string {
       return [
         String(streams),
         marked(busy),
-        waits === undefined ? "grows" : milliseconds(waits.p50Sec),
-        waits === undefined ? "grows" : milliseconds(waits.p99Sec),
+        waits === undefined ? "grows" : milliseconds(meanThreadWaitSec(streams, load, figures)),
+        ...waitCells(waits, "grows"),
         waits === undefined ? "grows" : rounded(figures.eventLatencyMs + waits.p50Sec * MS_PER_SEC),
       ];
     }),
@@ -179,8 +181,7 @@ function stormTable({ figures, loads }: Scene): string {
       return [
         counted(load.workload.streams),
         rounded(storm.readers),
-        milliseconds(storm.resume.p50Sec),
-        milliseconds(storm.resume.p99Sec),
+        ...waitCells(storm.resume, "never"),
         rounded(storm.handOversPerShard),
         duration(storm.shardDrainSec),
         duration(storm.handOverP50Sec),
@@ -203,22 +204,21 @@ function billTable({ loads }: Scene): string {
     "**total**",
     "a stream",
   ];
-  return markdownTable(
-    head,
-    loads
-      .map(monthlyBill)
-      .map((bill) => [
-        counted(bill.streams),
-        dollars(bill.duration),
-        dollars(bill.rows),
-        dollars(bill.requests),
-        dollars(bill.telemetry),
-        dollars(bill.lakeAwake),
-        dollars(bill.tableGrowth),
-        `**${dollars(bill.total)}**`,
-        dollars(bill.perStream),
-      ]),
-  );
+  const rows = loads.map((load) => {
+    const bill = monthlyBill(load);
+    return [
+      streamsCell(load),
+      dollars(bill.duration),
+      dollars(bill.rows),
+      dollars(bill.requests),
+      dollars(bill.telemetry),
+      dollars(bill.lakeAwake),
+      dollars(bill.tableGrowth),
+      `**${dollars(bill.total)}**`,
+      dollars(bill.perStream),
+    ];
+  });
+  return withNote(markdownTable(head, rows), loads);
 }
 
 function ceilingsTable({ figures, workload }: Scene): string {
@@ -233,6 +233,19 @@ function ceilingsTable({ figures, workload }: Scene): string {
 function rangeOf({ from, upto }: Ceiling): string {
   if (from === undefined) return "";
   return upto === undefined ? `from ${rounded(from)}` : `${rounded(from)} to ${rounded(upto)}`;
+}
+
+function waitCells(waits: SteadyWaits, endless: string): readonly [string, string] {
+  return waits === undefined ? [endless, endless] : [milliseconds(waits.p50Sec), milliseconds(waits.p99Sec)];
+}
+
+/** Marked where it cannot come to what the row says. */
+function streamsCell({ workload, shard }: Pick<ServiceLoad, "workload" | "shard">): string {
+  return `${counted(workload.streams)}${shard.isOverrun ? " †" : ""}`;
+}
+
+function withNote(table: string, loads: readonly ServiceLoad[]): string {
+  return loads.some(({ shard }) => shard.isOverrun) ? `${table}\n\n${OVERRUN_NOTE}` : table;
 }
 
 /** More than there is stands out. */

@@ -42,6 +42,8 @@ export interface ServiceLoad {
     /** Of the object's soft limit. */
     readonly requestShare: number;
     readonly cpuShare: number;
+    /** Whether more is handed over than it takes: telemetry is dropped. */
+    readonly isOverrun: boolean;
     readonly flushesPerSec: number;
     readonly rowsPerFile: number;
   };
@@ -90,9 +92,26 @@ interface MaintenanceLoad {
   readonly sweepMb: number;
 }
 
+/**
+ * What one stream asks of its thread, a second. An event is one job for all readers of it, a start and its end are one;
+ * readers beyond the first come as ones that resume do.
+ */
+export function streamJobs({ eventsPerSec, readers, resumes, streamSec }: Workload, figures: Figures) {
+  return [
+    { perSec: eventsPerSec, serviceSec: (readers * figures.eventCpuUs) / US_PER_SEC },
+    { perSec: 1 / streamSec, serviceSec: figures.streamCpuMs / MS_PER_SEC },
+    { perSec: (resumes + readers - 1) / streamSec, serviceSec: figures.resumeCpuMs / MS_PER_SEC },
+  ];
+}
+
+/** Of a shard's time for one hand-over, its part of a flush included: what its CPU needs, or the soft limit allows. */
+export function handOverSec(figures: Figures): number {
+  return Math.max(figures.handOverCpuUs / US_PER_SEC, 1 / figures.objectRequestsPerSec);
+}
+
 export function loadOf(workload: Workload, figures: Figures): ServiceLoad {
   const usage = usageOf(shapeOf(workload));
-  const { streams: count, streamSec, eventsPerSec, readers, deployments, shards } = workload;
+  const { streams: count, streamSec, eventsPerSec, deployments, shards } = workload;
   const startsPerSec = count / streamSec;
   const handOversPerSec = (startsPerSec * usage.telemetry.handOvers) / deployments / shards;
   const traffic: ShardTraffic = {
@@ -103,9 +122,8 @@ export function loadOf(workload: Workload, figures: Figures): ServiceLoad {
     ownEvents: figures.ownEventsPerFlush,
   };
   const rhythm = flushRhythm(traffic);
-  const perEventMs = (figures.eventCpuUs / MS_PER_SEC) * readers;
-  const resumeMs = (workload.resumes + readers - 1) * figures.resumeCpuMs;
-  const cpuMsPerSec = eventsPerSec * perEventMs + (figures.streamCpuMs + resumeMs) / streamSec;
+  const cpuMsPerSec =
+    streamJobs(workload, figures).reduce((sum, { perSec, serviceSec }) => sum + perSec * serviceSec, 0) * MS_PER_SEC;
   const kibPerStream = figures.objectKib + figures.fullBufferKib;
   const told = handOversPerSec * traffic.events;
   return {
@@ -126,6 +144,7 @@ export function loadOf(workload: Workload, figures: Figures): ServiceLoad {
       eventsPerSec: told,
       requestShare: handOversPerSec / figures.objectRequestsPerSec,
       cpuShare: (handOversPerSec * figures.handOverCpuUs) / US_PER_SEC,
+      isOverrun: handOversPerSec * handOverSec(figures) >= 1,
       flushesPerSec: rhythm.perSec,
       rowsPerFile: rhythm.rowsPerFile,
     },

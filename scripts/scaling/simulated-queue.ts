@@ -24,45 +24,74 @@ export interface Waits {
 }
 
 /** @param jobs in the order of their times */
-export function serve(jobs: Iterable<Job>, lateSec: number = Number.POSITIVE_INFINITY): Waits {
+export function serve(jobs: Iterable<Job>, lateSec?: number): Waits {
+  return summaryOf([played(jobs)], lateSec);
+}
+
+/** Every wait of one play, and when the last job was through. */
+interface Play {
+  readonly waits: readonly number[];
+  readonly endSec: number;
+}
+
+/** @param jobs in the order of their times */
+export function played(jobs: Iterable<Job>): Play {
   const waits: number[] = [];
-  let freeAtSec = 0;
-  let sum = 0;
-  let late = 0;
+  // Jobs may come before time nought: what a queue is like when something begins.
+  let freeAtSec = Number.NEGATIVE_INFINITY;
   for (const { atSec, serviceSec, isInternal = false } of jobs) {
     const beginsSec = Math.max(atSec, freeAtSec);
     freeAtSec = beginsSec + serviceSec;
-    if (isInternal) continue;
-    waits.push(beginsSec - atSec);
-    sum += beginsSec - atSec;
-    if (beginsSec - atSec > lateSec) late++;
+    if (!isInternal) waits.push(beginsSec - atSec);
   }
-  const sorted = Float64Array.from(waits).sort();
+  return { waits, endSec: freeAtSec };
+}
+
+/** Of all waits of all plays; the end is the mean of theirs. */
+export function summaryOf(plays: readonly Play[], lateSec: number = Number.POSITIVE_INFINITY): Waits {
+  const sorted = Float64Array.from(plays.flatMap(({ waits }) => waits)).sort();
   return {
-    jobs: waits.length,
-    meanSec: sum / waits.length,
+    jobs: sorted.length / plays.length,
+    meanSec: sorted.reduce((sum, wait) => sum + wait, 0) / sorted.length,
     p50Sec: quantile(sorted, 0.5),
     p99Sec: quantile(sorted, 0.99),
     longestSec: sorted.at(-1) ?? Number.NaN,
-    endSec: freeAtSec,
-    lateShare: late / waits.length,
+    endSec: plays.reduce((sum, { endSec }) => sum + endSec, 0) / plays.length,
+    lateShare: sorted.reduce((late, wait) => late + (wait > lateSec ? 1 : 0), 0) / sorted.length,
   };
 }
 
 export interface SteadyArrivals {
   readonly perSec: number;
-  readonly jobs: number;
-  readonly serviceSec: number;
+  /** Of how many kinds jobs are; shares add up to one. */
+  readonly mix: readonly JobKind[];
   /** After each so many jobs the server has work of its own. */
   readonly pause?: { readonly everyJobs: number; readonly sec: number };
 }
 
+interface JobKind {
+  readonly share: number;
+  readonly serviceSec: number;
+}
+
+/** How much of steady arrivals is played. */
+interface Stretch {
+  readonly jobs: number;
+  readonly fromSec?: number;
+  /** Whether their waits are nobody's: they only hold others up. */
+  readonly isInternal?: boolean;
+}
+
 /** Arrivals that know nothing of each other: what many streams together send. */
-export function* steadyJobs({ perSec, jobs, serviceSec, pause }: SteadyArrivals, random: () => number): Generator<Job> {
-  let atSec = 0;
+export function* steadyJobs(
+  { perSec, mix, pause }: SteadyArrivals,
+  { jobs, fromSec = 0, isInternal = false }: Stretch,
+  random: () => number,
+): Generator<Job> {
+  let atSec = fromSec;
   for (let job = 1; job <= jobs; job++) {
     atSec += exponential(random, perSec);
-    yield { atSec, serviceSec };
+    yield { atSec, serviceSec: serviceOf(mix, random), isInternal };
     if (pause !== undefined && job % pause.everyJobs === 0) {
       yield { atSec, serviceSec: pause.sec, isInternal: true };
     }
@@ -76,6 +105,17 @@ export function burstJobs(
 ): Job[] {
   const times = Float64Array.from({ length: jobs }, () => random() * withinSec).sort();
   return Array.from(times, (atSec) => ({ atSec, serviceSec }));
+}
+
+/** By chance, as often as its share says. */
+function serviceOf(mix: readonly JobKind[], random: () => number): number {
+  let left = mix.length > 1 ? random() : 0;
+  for (const { share, serviceSec } of mix) {
+    if (left < share) return serviceSec;
+    left -= share;
+  }
+  // Shares that add up to a little less than one.
+  return mix.at(-1)?.serviceSec ?? Number.NaN;
 }
 
 function quantile(sorted: Float64Array, share: number): number {

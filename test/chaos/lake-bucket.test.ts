@@ -34,6 +34,7 @@ async function streamUntilTold(stream: ChaosStream, event: string, late: ChaosRe
     await Promise.all([first.untilSeq(source.sent.length), wait(PACE_MS)]);
     if (late.connections.length === 0) {
       first.cut();
+      await stream.untilReaders(0);
       await first.resume();
       await late.resume();
     }

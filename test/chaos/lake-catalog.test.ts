@@ -57,6 +57,7 @@ test.each([
     source.send(random.int(5, 50));
     await first.untilSeq(source.sent.length);
     first.cut();
+    await stream.untilReaders(0);
     await first.resume();
     await until(() => commits() > before, "a commit that meets the fault");
     source.send(random.int(5, 50));

@@ -74,6 +74,7 @@ test("full for a moment: the stream is whole, and all that was told of it is in 
       source.send(100);
       await first.untilSeq(100);
       first.cut();
+      await stream.untilReaders(0);
       await first.resume();
       await wait(SHORT_MS);
       source.end();

@@ -1,9 +1,10 @@
 /**
- * Killed as by a power cut in the middle of what the lake and the clean-up do: a flush, a commit, the deletion of streams
- * whose time is over. Nothing acknowledged is lost or doubled, and nothing is left behind.
+ * Killed as by a power cut in the middle of what the lake and the clean-up do: a flush, a commit, the hand-over of events,
+ * the deletion of streams whose time is over. Nothing acknowledged is lost or doubled, and nothing is left behind.
  */
 import { expect, test } from "vitest";
 
+import { startBreakingProxy } from "../fixtures/breaking-proxy.ts";
 import { callAdmin, numberedEvents, sendEvents } from "../fixtures/lake-client.ts";
 import { seededRandom } from "../fixtures/process-random.ts";
 import { openReader, until } from "../fixtures/process-reader.ts";
@@ -84,6 +85,41 @@ test.each([
     expect(ids.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 500 }, (_, n) => n));
   } finally {
     await catalog.stop();
+  }
+});
+
+test.each([
+  { and: "the call is sent again", isKilled: false },
+  { and: "all is killed before the call is sent again", isKilled: true },
+])("events that a shard has taken, and whose answer is lost: $and, and every row is in the table once", async (at) => {
+  const random = seededRandom("lost answer");
+  await using scene = disposable(await ChaosScene.begin({ vars: { ICEBERG_BUFFER_TIMEOUT_MS: 600_000 } }));
+  const proxy = await startBreakingProxy(scene.value.service.origin);
+  const events = numberedEvents("/chaos/lost-answer", 200);
+  try {
+    await perform(scene.value, { seed: random.int(1, 1e6) }, async (stream) => {
+      const { source, first } = stream;
+      source.send(40);
+      source.end();
+      await first.untilEnd();
+      expect((await callAdmin(scene.value.service, `flush?request_id=${stream.requestId}`)).status).toBe(200);
+      // The answer is cut after its first byte: it was given, and nobody has read it.
+      proxy.cutAfter(1);
+      await expect(sendEvents({ ...scene.value.service, origin: proxy.origin }, events)).rejects.toThrow(
+        "fetch failed",
+      );
+      proxy.cutAfter(0);
+      if (at.isKilled) await scene.value.restart();
+      const again = await sendEvents(scene.value.service, events);
+      expect(again).toMatchObject({ accepted: 0, duplicates: events.length, rejected: [] });
+      return { readers: [first] };
+    });
+    const ids = (await scene.value.flushedRows())
+      .filter(({ source }) => source === "/chaos/lost-answer")
+      .map(({ id }) => Number(id));
+    expect(ids.toSorted((a, b) => a - b)).toEqual(events.map((_, n) => n));
+  } finally {
+    await proxy.stop();
   }
 });
 

@@ -12,7 +12,10 @@ const BUFFER_EVENTS = 40;
 
 let scene: ChaosScene;
 beforeAll(async () => {
-  scene = await ChaosScene.begin({ vars: { SSE_BUFFER_MAX_EVENTS: BUFFER_EVENTS, SSE_MAX_CLIENTS: 100 } });
+  scene = await ChaosScene.begin({
+    // Readers come back one after the other when their stream is over.
+    vars: { SSE_BUFFER_MAX_EVENTS: BUFFER_EVENTS, SSE_MAX_CLIENTS: 100, SSE_SNAPSHOT_TTL_SEC: 20 },
+  });
 });
 afterAll(() => scene.end());
 
@@ -88,7 +91,7 @@ test.concurrent("cut after any number of bytes of a response, also within a cont
     const whole = await readWire(`${scene.service.origin}/chat/resume?last_event_id=0-0&token=${stream.token}`);
     const bodyBytes = Buffer.byteLength(whole.text);
     const headBytes = headBytesOf(first.reading.response);
-    const cuts = [1, 5, 60, ...Array.from({ length: 24 }, () => random.int(1, bodyBytes))].map((at) => headBytes + at);
+    const cuts = [1, 5, 60, ...Array.from({ length: 12 }, () => random.int(1, bodyBytes))].map((at) => headBytes + at);
     const readers = [];
     for (const bytes of cuts) {
       const reader = stream.reader(`cut after ${bytes} bytes`);
@@ -107,7 +110,11 @@ test.concurrent("cut after any number of bytes of a response, also within a cont
       telemetry: {
         SseReaderRemoved: [],
         SseBufferTrimmed: { min: 1 },
-        SsePartialRecovery: Array.from({ length: gaps.length + 1 }, () => ({ kind: "gap", missing_events: 5 })),
+        SsePartialRecovery: Array.from({ length: gaps.length + 1 }, () => ({
+          kind: "gap",
+          position: `1-${gap[1]}`,
+          missing_events: gap[1],
+        })),
         SseResumeAttempt: resumes,
         SseResumeSuccess: resumes,
         SseResumeIssued: 2 + connections.filter(({ status }) => status === 200).length,

@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { createRandom } from "../fixtures/process-random.ts";
+import { until } from "../fixtures/process-reader.ts";
 import type { ChaosReader } from "./fixtures/chaos-reader.ts";
 import type { ChaosStream } from "./fixtures/chaos-stream.ts";
 import { ChaosScene, perform } from "./scene.ts";
@@ -15,7 +16,8 @@ const RETRY_MS = 50;
 
 const scenes: ChaosScene[] = [];
 async function begin(vars: Readonly<Record<string, unknown>>): Promise<ChaosScene> {
-  const scene = await ChaosScene.begin({ vars: { SSE_RETRY_MS: RETRY_MS, ...vars } });
+  // Those who were sent away come back in small groups when their stream is over.
+  const scene = await ChaosScene.begin({ vars: { SSE_RETRY_MS: RETRY_MS, SSE_SNAPSHOT_TTL_SEC: 15, ...vars } });
   scenes.push(scene);
   return scene;
 }
@@ -90,7 +92,7 @@ test.concurrent("at the default limit the oldest make way: told when to come bac
     const all = [{ reader: first, hadSeq: 0 }, ...places];
     await stream.untilReaders(DEFAULT_PLACES);
     const open = () => all.filter(({ reader }) => reader.connections.some(({ outcome }) => outcome === "open"));
-    await expect.poll(() => open().length).toBe(DEFAULT_PLACES);
+    await until(() => open().length === DEFAULT_PLACES, `${DEFAULT_PLACES} open connections`);
     const staying = open();
     const evicted = all.filter((place) => !staying.includes(place));
     // Those who are leaving hold a bounded number of bytes: beyond it they are cut, some before their answer.

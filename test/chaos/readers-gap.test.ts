@@ -32,7 +32,7 @@ test.concurrent.each<[string, number, number, readonly (readonly [number, number
     first.cut();
     await stream.untilReaders(0);
     source.send(missed);
-    await expect.poll(async () => (await stream.status())["events"], { timeout: 10_000 }).toBe(hadSeq + missed);
+    await stream.untilEvents(hadSeq + missed);
     await first.resume();
     await first.untilSeq(hadSeq + missed);
     source.send(3);
@@ -88,7 +88,7 @@ test.concurrent("without control events: refused with where to go on, and nothin
     first.cut();
     await stream.untilReaders(0);
     source.send(sent - 10);
-    await expect.poll(async () => (await stream.status())["events"], { timeout: 10_000 }).toBe(sent);
+    await stream.untilEvents(sent);
     expect(await first.resume()).toBe(410);
     expect(first.connections.at(-1)?.code).toBe("position_trimmed");
     const earliest = sent - BUFFER_EVENTS + 1;

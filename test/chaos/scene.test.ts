@@ -10,6 +10,7 @@ import { answersOfGone, storageFaults } from "./fixtures/clean-up-proof.ts";
 import { dataFaults, type ReaderOutcome } from "./fixtures/data-proof.ts";
 import type { Connection } from "./fixtures/reader-history.ts";
 import { scriptedEvent } from "./fixtures/scripted-source.ts";
+import { figureFaults } from "./fixtures/telemetry-figures.ts";
 import { expectedTelemetry, telemetryFaults } from "./fixtures/telemetry-proof.ts";
 import { ChaosScene, perform } from "./scene.ts";
 
@@ -81,6 +82,7 @@ describe("on a stream that was cut, resumed and completed", () => {
   afterAll(() => scene.end());
 
   test("the proofs of telemetry and clean-up see a missing row, a doubled one, and what is left", async () => {
+    const fromMs = Date.now();
     await perform(scene, {}, async (stream) => {
       const { source, first } = stream;
       source.send(4);
@@ -99,6 +101,7 @@ describe("on a stream that was cut, resumed and completed", () => {
       let rows: LakeRecord[] = [];
       const ended = { state: "completed", reason: null };
       const readers = [first];
+      const figures = { route: stream.route, readers, sent: source.sent, fromMs };
       const probed = { SseResumeAttempt: 2, SseResumeSuccess: 2, SseResumeIssued: 3 };
       const faults = (given: readonly LakeRecord[]) =>
         telemetryFaults(given, { ...expectedTelemetry({ readers, events: 8, ended }), ...probed });
@@ -114,6 +117,23 @@ describe("on a stream that was cut, resumed and completed", () => {
         expect(faults([...rows, row]), `with a row ${row.type} twice`).not.toEqual([]);
         expect(faults([...rows, { ...row, id: "another" }]), `with another row ${row.type}`).not.toEqual([]);
       }
+      const seen = (given: readonly LakeRecord[]) => figureFaults(given, { ...figures, toMs: Date.now() });
+      expect(seen(rows)).toEqual([]);
+      for (const row of rows) {
+        const data = JSON.parse(row.data ?? "{}") as Record<string, unknown>;
+        for (const [name, value] of Object.entries({ ...data, another: 1 })) {
+          for (const wrong of wrongOf(value)) {
+            const changed = { ...row, data: JSON.stringify({ ...data, [name]: wrong }) };
+            const faulty = rows.map((other) => (other === row ? changed : other));
+            expect(
+              [...faults(faulty), ...seen(faulty)],
+              `${row.type} with ${name} ${String(wrong)} for ${String(value)}`,
+            ).not.toEqual([]);
+          }
+        }
+      }
+      const unlive = rows.filter(({ type }) => !type.startsWith("SseResumeLive"));
+      expect([rows.length - unlive.length, ...seen(unlive)]).toEqual([2, expect.stringContaining("never went live")]);
       const ending = rows.map((row) => (row.type === "SseStreamEnded" ? { ...row, data: '{"events":7}' } : row));
       expect(faults(ending)).not.toEqual([]);
       return { readers, telemetry: probed };
@@ -133,6 +153,12 @@ describe("on a stream that was cut, resumed and completed", () => {
     await expect(perform(scene, {}, () => Promise.resolve({ readers: [] }))).rejects.toThrow("no reader");
   });
 });
+
+/** What a figure can not have been, be it but a little off. */
+function wrongOf(value: unknown): readonly unknown[] {
+  if (typeof value === "number") return [-1, 1e9, value + 0.5, String(value), null];
+  return ["9-9", "", 7];
+}
 
 function matching(pattern: RegExp): unknown {
   return expect.stringMatching(pattern);

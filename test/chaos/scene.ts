@@ -25,6 +25,7 @@ import {
   type TelemetryData,
   type TelemetryExpectation,
 } from "./fixtures/telemetry-proof.ts";
+import { figureFaults } from "./fixtures/telemetry-figures.ts";
 
 /** What happens to the service's storage, or around it, while it is down. */
 type Meanwhile = () => void | Promise<void>;
@@ -200,6 +201,7 @@ export async function perform(
   options: StreamOptions,
   story: (stream: ChaosStream) => Promise<StoryEnd>,
 ): Promise<void> {
+  const fromMs = Date.now();
   const stream = await scene.open(options);
   try {
     const end = await story(stream);
@@ -210,7 +212,7 @@ export async function perform(
     const { faults, resumeCode } = await answersOfGone(scene.service, stream);
     expectNone("clean-up", stream, [...left, ...faults]);
     const laterFailures = resumeCode === "stream_expired" ? [{ code: resumeCode }] : [];
-    expectNone("telemetry", stream, await tableFaults(scene, stream, { end, askedAt, laterFailures }));
+    expectNone("telemetry", stream, await tableFaults(scene, stream, { end, fromMs, askedAt, laterFailures }));
   } finally {
     await stream.close();
   }
@@ -225,6 +227,7 @@ function dataFaultsOf({ source }: ChaosStream, { readers }: StoryEnd): readonly 
 
 interface TableClaims {
   readonly end: StoryEnd;
+  readonly fromMs: number;
   /** When the stream was asked for after its deletion, and what that has to have told. */
   readonly askedAt: string;
   readonly laterFailures: readonly TelemetryData[];
@@ -232,12 +235,13 @@ interface TableClaims {
 
 async function tableFaults(
   scene: ChaosScene,
-  { requestId, source }: ChaosStream,
-  { end: { readers, ended, telemetry }, askedAt, laterFailures }: TableClaims,
+  { requestId, route, source }: ChaosStream,
+  { end: { readers: claims, ended, telemetry }, fromMs, askedAt, laterFailures }: TableClaims,
 ): Promise<readonly string[]> {
+  const readers = claims.map((claim) => ("reader" in claim ? claim.reader : claim));
   const expected = {
     ...expectedTelemetry({
-      readers: readers.map((claim) => ("reader" in claim ? claim.reader : claim)),
+      readers,
       events: source.sent.length,
       ended: { state: "completed", reason: null, ...ended },
     }),
@@ -254,6 +258,7 @@ async function tableFaults(
         rows.filter((row) => isFailureSince(row, askedAt)),
         { SseResumeFailed: laterFailures },
       ),
+      ...figureFaults(rows, { route, readers, sent: source.sent, fromMs, toMs: Date.now() }),
     ];
   }, TELEMETRY_DEADLINE_MS);
 }

@@ -4,9 +4,10 @@
  */
 import { setTimeout as wait } from "node:timers/promises";
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, test } from "vitest";
 
 import { createRandom } from "../fixtures/process-random.ts";
+import { until } from "../fixtures/process-reader.ts";
 import type { ChaosStream } from "./fixtures/chaos-stream.ts";
 import type { SourceEvent } from "./fixtures/scripted-source.ts";
 import { ChaosScene, perform, type StoryEnd } from "./scene.ts";
@@ -19,7 +20,7 @@ let scene: ChaosScene;
 beforeAll(async () => {
   scene = await ChaosScene.begin({
     // Many streams: what they tell makes few files, so that the table is read quickly.
-    vars: { SSE_MAX_EVENT_BYTES: EVENT_MAX_BYTES, ICEBERG_BUFFER_TIMEOUT_MS: 60_000 },
+    vars: { SSE_MAX_EVENT_BYTES: EVENT_MAX_BYTES, ICEBERG_BUFFER_TIMEOUT_MS: 60_000, SSE_SNAPSHOT_TTL_SEC: 6 },
     routes: [{ name: "impatient", idleTimeoutMs: IDLE_TIMEOUT_MS }],
   });
 });
@@ -38,7 +39,7 @@ function endsWith(reason: string, fault: (stream: ChaosStream) => unknown) {
     await late.resume({ after: "0-0" });
     await middle.resume({ after: "1-3" });
     await Promise.all([late.untilEnd(), middle.untilEnd()]);
-    await expect.poll(() => source.isClosed, { timeout: 10_000 }).toBe(true);
+    await until(() => source.isClosed, "the end of the source's call");
     const end = { status: "error", reason };
     return {
       readers: [

@@ -69,6 +69,7 @@ test.concurrent.each([1, 3, 10])(
         blip.release();
         await until(async () => (await statusOf(first.token))["degraded"] === false, "storage");
         first.cut();
+        await stream.untilReaders(1);
         source.send(20);
         await first.resume();
         expect(first.reading.response.headers.get("x-spillway-degraded")).toBe(null);

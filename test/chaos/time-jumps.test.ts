@@ -6,6 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { until } from "../fixtures/process-reader.ts";
 import { jumpAhead } from "./fixtures/clock-jump.ts";
 import { ChaosScene, perform } from "./scene.ts";
 
@@ -51,7 +52,7 @@ test("over SSE_STATE_TTL_SEC and SSE_SNAPSHOT_TTL_SEC: what nobody needs is ende
     first.cut();
     await stream.untilReaders(0);
     await jump();
-    await expect.poll(() => source.isClosed, { timeout: 10_000 }).toBe(true);
+    await until(() => source.isClosed, "the end of the source's call");
     return {
       readers: [{ reader: first, end: "none" }],
       ended: { state: "expired", reason: "abandoned" },
@@ -85,8 +86,7 @@ test("over all times at once, with a source and readers on: nobody is sent away,
     await jump;
     await Promise.all([first, second, byKey].map((reader) => reader.untilSeq(2 * EVENTS)));
     // Their tokens expired meanwhile; a fresh one is given in band.
-    const renewed = () => second.reading.control("resume").length;
-    await expect.poll(renewed, { timeout: 10_000 }).toBeGreaterThan(1);
+    await until(() => second.reading.control("resume").length > 1, "a fresh token");
     second.cut();
     expect(await second.resume({ token: stream.token })).toBe(410);
     expect(await second.resume()).toBe(200);

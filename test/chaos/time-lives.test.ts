@@ -5,6 +5,7 @@ import { setTimeout as wait } from "node:timers/promises";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import { until } from "../fixtures/process-reader.ts";
 import { ChaosScene, perform } from "./scene.ts";
 
 const STATE_TTL_SEC = 2;
@@ -26,7 +27,7 @@ test.concurrent("nobody feeds it and nobody reads it: it ends as abandoned, and 
     await first.untilSeq(EVENTS);
     first.cut();
     await stream.untilReaders(0);
-    await expect.poll(() => source.isClosed, { timeout: 20_000 }).toBe(true);
+    await until(() => source.isClosed, "the end of the source's call");
     const late = stream.reader();
     await late.resume();
     await late.untilEnd();

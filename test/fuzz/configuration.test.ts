@@ -1,15 +1,14 @@
 /**
- * Routes from any JSON: valid or named faults, never a throw and never a secret shown; and no request that
- * moves a route's upstream to somewhere else.
+ * Routes from any JSON, and all variables: valid or named faults, never a throw and never a secret shown; and
+ * what is valid is within its bounds.
  */
 import * as fc from "fast-check";
 
 import type { ConfigFault } from "../../protocol/errors.ts";
-import type { UpstreamCall } from "../../protocol/stream-call.ts";
+import type { StreamSettings } from "../../protocol/stream-settings.ts";
 import { DEMO_UPSTREAM } from "../../upstream/demo-source.ts";
 import { readConfig } from "../../workers/config.ts";
 import { readRoutes, type RouteConfig } from "../../workers/route-config.ts";
-import { buildUpstreamCall, forwardedQuery } from "../../workers/upstream-call.ts";
 import { claim, fuzz } from "./fuzzing.ts";
 import { jsonText, mutatedText } from "./mutations.ts";
 
@@ -35,7 +34,8 @@ const upstream = fc.oneof(
   fc.webUrl(),
   fc.string({ unit: "binary" }),
 );
-const route = fc.record(
+/** Nearly every one of these makes a route invalid. */
+const oddFields = fc.record(
   {
     name: fc.oneof(fc.constantFrom("demo", "a/b", "admin", "v1", "../x", "constructor", "__proto__"), fc.string()),
     upstream,
@@ -84,15 +84,47 @@ const route = fc.record(
     idleTimeoutMs: fc.double(),
     unknown: fc.jsonValue(),
   },
+  { requiredKeys: [] },
+);
+const soundRoute = fc.record(
+  {
+    name: fc.constantFrom("demo", "a/b", "chat", "x-1/y_2"),
+    upstream: fc.constantFrom(DEMO_UPSTREAM, `${DEMO_UPSTREAM}?events=3`, "https://api.example.com/v1/chat?model=a"),
+    method: fc.constantFrom("GET", "POST"),
+    allowGet: fc.boolean(),
+    headers: fc.dictionary(
+      fc.constantFrom("authorization", "x-key", "accept"),
+      fc.constantFrom("Bearer ${API_KEY}", "${API_KEY}", "plain"),
+    ),
+    forwardHeaders: fc.array(fc.constantFrom("accept", "x-other")),
+    priority: fc.constantFrom("openai", [], [{ event: "ping", priority: "low" }]),
+    fold: fc.constantFrom("openai"),
+    sample: fc.double({ min: 0, max: 1, noNaN: true }),
+    idleTimeoutMs: fc.integer({ min: 100, max: 900_000 }),
+  },
   { requiredKeys: ["name", "upstream"] },
 );
-const routesText = fc.array(route, { maxLength: 4 }).map((routes) => JSON.stringify(routes));
+/** A valid route, with a field or two put in the place of its own: one fault is not to hide behind others. */
+const route = fc
+  .tuple(soundRoute, oddFields, fc.array(fc.nat(), { maxLength: 2 }))
+  .map(([sound, odd, chosen]): Readonly<Record<string, unknown>> => {
+    const fields = Object.entries(odd);
+    const put = chosen.flatMap((at) => (fields.length === 0 ? [] : [fields[at % fields.length] ?? []]));
+    return { ...sound, ...Object.fromEntries(put) };
+  });
+const routesText = fc
+  .oneof(
+    { weight: 3, arbitrary: fc.array(route, { minLength: 1, maxLength: 1 }) },
+    { weight: 1, arbitrary: fc.array(route, { maxLength: 4 }) },
+    { weight: 1, arbitrary: fc.array(fc.oneof(soundRoute, oddFields), { minLength: 1, maxLength: 2 }) },
+  )
+  .map((routes) => JSON.stringify(routes));
 const given = fc.oneof(
-  routesText,
-  mutatedText(routesText).map(({ text }) => text),
-  jsonText,
+  { weight: 5, arbitrary: routesText },
+  { weight: 2, arbitrary: mutatedText(routesText).map(({ text }) => text) },
+  { weight: 1, arbitrary: jsonText },
   // Variables are what JSON can say.
-  fc.anything(),
+  { weight: 1, arbitrary: fc.anything() },
 );
 
 type Read = (routes: unknown, faults: ConfigFault[]) => readonly RouteConfig[];
@@ -108,9 +140,11 @@ fuzz<unknown, Read>({
   name: "route configuration",
   inputs: given,
   subject: read,
-  holds: (routes, readIt) => {
+  reach: { what: "valid routes", leastShare: 0.1 },
+  holds: (routes, readIt, reached) => {
     const faults: ConfigFault[] = [];
     const valid = readIt(routes, faults);
+    if (faults.length === 0) reached();
     if (faults.length === 0) claim(valid.length).toBeGreaterThan(0);
     for (const { variable, found, allowed } of faults) {
       claim([typeof variable, typeof found, typeof allowed]).toEqual(["string", "string", "string"]);
@@ -151,96 +185,22 @@ fuzz<unknown, Read>({
   },
 });
 
-interface Call {
-  readonly upstream: string;
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-type Build = (call: Call) => UpstreamCall;
-
-const FIXED = "https://api.example.com/v1/chat?model=a&key=k";
-const build: Build = ({ upstream: to, path, headers }) => {
-  const [config] = readRoutes(
-    [{ name: "r", upstream: to, forwardHeaders: ["x-key"], headers: { "x-fixed": "f" } }],
-    SECRETS,
-    [],
-  );
-  if (config === undefined) throw new Error("the route is not valid");
-  const request = new Request(new URL(path, "http://edge.test/"), { headers });
-  return buildUpstreamCall(config, request, forwardedQuery(request.url));
-};
-
-fuzz<Call, Build>({
-  name: "upstream calls",
-  inputs: fc.record({
-    upstream: fc.constantFrom(FIXED, "http://host:8080/", "https://host/a%2Fb/..%2f?x=1"),
-    path: fc.oneof(
-      fc.webQueryParameters().map((query) => `/r/stream?${query}`),
-      fc
-        .array(
-          fc.constantFrom(
-            "model=z",
-            "key",
-            "model",
-            "%6dodel=z",
-            "model%00=1",
-            "@evil.test/",
-            "//evil.test",
-            "token=t",
-            "&",
-            "=",
-            "#",
-            "?",
-            "a=1",
-          ),
-          { maxLength: 8 },
-        )
-        .map((parts) => `/r/stream?${parts.join("&")}`),
-      fc.string().map((text) => `/r/stream?q=${encodeURIComponent(text.toWellFormed())}`),
-    ),
-    headers: fc.dictionary(
-      fc.constantFrom(
-        "host",
-        "x-key",
-        "x-fixed",
-        "accept",
-        "content-type",
-        "authorization",
-        "x-forwarded-host",
-        "cookie",
-      ),
-      fc.string({ maxLength: 20 }).map((text) => text.replaceAll(/[^\x21-\x7e]/g, "")),
-    ),
-  }),
-  subject: build,
-  holds: (call, buildIt) => {
-    const { url, headers, method } = buildIt(call);
-    const [wanted, built] = [new URL(call.upstream), new URL(url)];
-    claim([built.origin, built.pathname, method]).toEqual([wanted.origin, wanted.pathname, "POST"]);
-    for (const name of new Set(wanted.searchParams.keys())) {
-      claim(built.searchParams.getAll(name)).toEqual(wanted.searchParams.getAll(name));
-    }
-    for (const own of ["token", "last_event_id", "idempotency_key"]) claim(built.searchParams.has(own)).toBe(false);
-    claim(headers["x-fixed"]).toBe("f");
-    for (const name of Object.keys(headers)) claim(["accept", "content-type", "x-key", "x-fixed"]).toContain(name);
-  },
-  faults: {
-    "a caller's query goes before the fixed one": (call) => {
-      const made = build(call);
-      const url = new URL(made.url);
-      for (const [name, value] of new URL(call.path, "http://edge.test/").searchParams)
-        url.searchParams.set(name, value);
-      return { ...made, url: url.href };
-    },
-    "all of a caller's headers go along": (call) => {
-      const made = build(call);
-      return { ...made, headers: { ...call.headers, ...made.headers } };
-    },
-  },
-});
-
 type Variables = Readonly<Record<string, unknown>>;
-type ReadAll = (variables: Variables) => { readonly ok: boolean; readonly text: string };
+interface Reading {
+  readonly ok: boolean;
+  /** The faults, as they are shown. */
+  readonly text: string;
+  readonly settings?: StreamSettings;
+}
+type ReadAll = (variables: Variables) => Reading;
+
+/** As docs/configuration.md has them. */
+const BOUNDS: readonly (readonly [name: string, setting: keyof StreamSettings, min: number, max: number])[] = [
+  ["SSE_BUFFER_MAX_EVENTS", "bufferMaxEvents", 1, 65_536],
+  ["SSE_MAX_EVENT_BYTES", "eventMaxBytes", 1024, 1_900_000],
+  ["SSE_RETRY_MS", "retryMs", 10, 60_000],
+  ["SSE_MAX_CLIENTS", "maxReaders", 1, 10_000],
+];
 
 const KEY = "a-client-key-of-24-chars";
 const NAMES = [
@@ -282,26 +242,79 @@ const variable = fc.oneof(
 );
 const keys = mutatedText(fc.constant(JSON.stringify({ me: [KEY], you: ["short"] }))).map(({ text }) => text);
 
+/** A number just within, at or beyond what is allowed, as it is or as text. */
+const numbers = fc
+  .tuple(
+    ...BOUNDS.map(([, , min, max]) => fc.oneof(fc.constantFrom(min - 1, min, max, max + 1), fc.integer({ min, max }))),
+  )
+  .chain((values) =>
+    fc.subarray(
+      BOUNDS.map(([name], at) => [name, values[at]] as const),
+      { maxLength: 2 },
+    ),
+  )
+  .chain((chosen) =>
+    fc.boolean().map((isText) => Object.fromEntries(chosen.map(([name, n]) => [name, isText ? String(n) : n]))),
+  );
+const soundVariables: fc.Arbitrary<Variables> = numbers.map((given) => ({
+  HMAC_SECRET: SECRET.repeat(3),
+  ADMIN_TOKEN: SECRET.repeat(2),
+  CLIENT_AUTH: "none",
+  ROUTES: [{ name: "demo", upstream: DEMO_UPSTREAM }],
+  ...given,
+}));
+const anyVariables: fc.Arbitrary<Variables> = fc
+  .tuple(
+    fc.dictionary(fc.constantFrom(...NAMES), variable),
+    fc.record({ CLIENT_KEYS: keys, INGEST_KEYS: keys, ADMIN_TOKENS: keys }, { requiredKeys: [] }),
+  )
+  .map(([given, secrets]) => ({ HMAC_SECRET: SECRET.repeat(3), ...given, ...secrets }));
+const readAll: ReadAll = (variables) => {
+  const reading = readConfig(variables);
+  if (reading.ok) return { ok: true, text: "", settings: reading.config.settings };
+  return { ok: false, text: JSON.stringify(reading.faults) };
+};
+
 fuzz<Variables, ReadAll>({
   name: "configuration",
-  inputs: fc
-    .tuple(
-      fc.dictionary(fc.constantFrom(...NAMES), variable),
-      fc.record({ CLIENT_KEYS: keys, INGEST_KEYS: keys, ADMIN_TOKENS: keys }, { requiredKeys: [] }),
-    )
-    .map(([given, secrets]) => ({ HMAC_SECRET: SECRET.repeat(3), ...given, ...secrets })),
-  subject: (variables) => {
-    const reading = readConfig(variables);
-    return { ok: reading.ok, text: reading.ok ? "" : JSON.stringify(reading.faults) };
-  },
-  holds: (variables, readIt) => {
-    const { ok, text } = readIt(variables);
-    if (ok) return;
+  inputs: fc.oneof(
+    soundVariables,
+    anyVariables,
+    fc
+      .tuple(soundVariables, fc.dictionary(fc.constantFrom(...NAMES), variable, { maxKeys: 1 }))
+      .map(([sound, odd]) => ({
+        ...sound,
+        ...odd,
+      })),
+  ),
+  subject: readAll,
+  reach: { what: "valid configurations", leastShare: 0.1 },
+  holds: (variables, readIt, reached) => {
+    const { ok, text, settings } = readIt(variables);
+    if (ok) {
+      reached();
+      for (const [name, setting, min, max] of BOUNDS) {
+        const found = Number(settings?.[setting]);
+        claim(found >= min && found <= max).toBe(true);
+        // What is given is what is set; an empty text is nothing.
+        if (Object.hasOwn(variables, name) && String(variables[name]).trim() !== "" && variables[name] !== undefined)
+          claim(found).toBe(Number(variables[name]));
+      }
+      return;
+    }
     claim(JSON.parse(text)).not.toEqual([]);
     claim(text).not.toContain(SECRET);
     claim(text).not.toContain(KEY);
   },
   faults: {
+    "bounds are not looked at": (variables) => {
+      const reading = readAll(variables);
+      const retryMs = Number(variables["SSE_RETRY_MS"]);
+      if (reading.settings !== undefined || !Number.isFinite(retryMs)) return reading;
+      const rest = readAll({ ...variables, SSE_RETRY_MS: 1500 });
+      return rest.settings === undefined ? rest : { ...rest, settings: { ...rest.settings, retryMs } };
+    },
+    "what is given is not set": (variables) => readAll({ ...variables, SSE_RETRY_MS: undefined }),
     "faults show every variable": (variables) => ({
       ok: false,
       text: JSON.stringify([Object.values(variables).map(String)]),

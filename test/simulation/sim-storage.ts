@@ -54,6 +54,8 @@ export class SimStorage {
   crashAfterStatements: number | undefined;
   /** Dies once the work of a turn is done and before it is durable. */
   crashBeforeCommit = false;
+  /** Dies at the first statement within a transaction. */
+  crashInTransaction = false;
   isDead = false;
   /** Where the process was when it died. */
   diedWithin: "transaction" | "turn" = "turn";
@@ -106,6 +108,7 @@ export class SimStorage {
     this.database.exec("ROLLBACK");
     this.crashAfterStatements = undefined;
     this.crashBeforeCommit = false;
+    this.crashInTransaction = false;
   }
 
   /** The object's storage is deleted, all of it. */
@@ -146,7 +149,8 @@ export class SimStorage {
 
   private strike(kind: "read" | "write"): void {
     if (this.isDead) throw new Error("the process is dead");
-    if (this.crashAfterStatements !== undefined && this.crashAfterStatements-- <= 0) {
+    const isNow = this.crashAfterStatements !== undefined && this.crashAfterStatements-- <= 0;
+    if (isNow || (this.crashInTransaction && this.isInTransaction)) {
       this.isDead = true;
       this.diedWithin = this.isInTransaction ? "transaction" : "turn";
       throw new Error("the process dies here");

@@ -2,7 +2,7 @@
  * The dashboard from stored results to its page: what is read of each kind, what is skipped, what is compared with
  * what, and that the page is whole, escaped and asks nobody for anything.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -112,8 +112,9 @@ describe("what is read", () => {
       "sim-survivors": 1,
     });
     expect(readingOf(nightly)).toMatchObject({ kind: "sim-nightly", verdict: "failed" });
-    const half = readResult(JSON.stringify({ ...nightly, is_complete: false }), "a.json");
-    expect(half.kind).toBe("broken");
+    expect(readingOf({ ...nightly, is_complete: false })).toMatchObject({ verdict: "failed", measures: [] });
+    const half = readingOf({ ...nightly, is_complete: false, failures: [] });
+    expect(half).toMatchObject({ verdict: "interrupted", measures: [] });
   });
 
   it("numbers that are none are not read", () => {
@@ -155,11 +156,48 @@ describe("what is compared", () => {
     }
   });
 
+  it("nor one of which another share was cut, or of another service, or of other seeds", () => {
+    const options = { seconds: 60, streams: 50, rate: 20 };
+    const classOf = (more: object) => readingOf(gateResult(0, 20, { options: { ...options, ...more } })).runClass;
+    const gates = [{}, { cut_share: 0.5 }, { cut_share: 0.9 }, { url: "http://other", route: "a" }];
+    expect(new Set(gates.map(classOf)).size).toBe(4);
+    const nightly = {
+      at: "2026-11-21T04:00:00Z",
+      seeds_per_sec: {},
+      coverage: [{ title: "cells", reached: 7 }],
+      machine: MACHINE,
+    };
+    const nightClassOf = (first: number, last: number, stream: number) =>
+      readingOf({ ...nightly, range: { first, last }, seeds: { stream, lake: 0 } }).runClass;
+    expect(nightClassOf(1, 100, 100)).not.toBe(nightClassOf(1, 20_000, 20_000));
+    expect(nightClassOf(1, 20_000, 20_000)).toBe(nightClassOf(20_001, 40_000, 19_000));
+    expect(nightClassOf(1, 100, 100)).toContain("4 × AMD EPYC 7763");
+  });
+
+  it("nor one that failed fast: it is told, and its figures are left out", () => {
+    const cutShort = gateResult(0, 20, { verdict: "failed", seconds_run: 11 });
+    expect(readingOf(cutShort)).toMatchObject({ verdict: "failed", measures: [] });
+    expect(readingOf(gateResult(0, 20, { seconds_run: 61 })).measures).not.toEqual([]);
+  });
+
+  it("and a regression names the commit that it ran, wherever a result has it", () => {
+    expect(readingOf(gateResult(0, 20, { versions: { commit: "abc1234" } })).commit).toBe("abc1234");
+    expect(readingOf(gateResult(0, 20, { commit: "abc1234", dirty: true })).commit).toBe("abc1234+");
+    expect(readingOf(gateResult(0, 20, { versions: { commit: null } })).commit).toBeUndefined();
+    const html = pageOf([...steady, readingOf(gateResult(6, 44, { versions: { commit: "abc1234" } }), "6.json")]);
+    expect(html).toContain("commit abc1234)</li>");
+    expect(html).toContain("<td>abc1234</td>");
+  });
+
   it("a copy of a run counts once", () => {
     const twice = trendsOf([...steady, ...steady.map((reading) => ({ ...reading, file: `copy/${reading.file}` }))]);
     expect(twice[0]?.points).toHaveLength(6);
   });
 });
+
+function filesOf(results: readonly object[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(results.map((result, at) => [`${at}.json`, JSON.stringify(result)]));
+}
 
 /** Elements that must be closed, each closed where it has to be. */
 function findUnclosed(html: string): string[] {
@@ -264,10 +302,55 @@ describe("the program", () => {
     expect(said.join("\n")).toContain("- Gate: resume latency, p95: 60 ms");
   });
 
-  it("has no objection to folders that are not there", () => {
-    const folder = folderWith({});
-    expect(run("--results", join(folder, "none"), "--out", join(folder, "page"), "--fail")).toBe(0);
+  it("refuses folders that are not there, or are none, and says so of a folder without a result", () => {
+    const folder = folderWith({ "a.json": "{}" });
+    for (const name of ["none", "a.json"]) {
+      expect(run("--results", join(folder, name), "--out", join(folder, "page"), "--fail")).toBe(2);
+      expect(said.pop()).toContain("--results takes a folder that is there");
+    }
+    expect(run("--results", folderWith({}), "--out", join(folder, "page"), "--fail")).toBe(0);
     expect(said).toContain("No stored result was found.");
+  });
+
+  it("names and skips what cannot be read, and goes on", () => {
+    const folder = folderWith(days);
+    mkdirSync(join(folder, "folder.json"));
+    symlinkSync(join(folder, "folder.json"), join(folder, "link-to-folder.json"));
+    symlinkSync(join(folder, "gone"), join(folder, "dangling.json"));
+    expect(run("--results", folder, "--out", join(folder, "page"))).toBe(0);
+    expect(said.filter((line) => line.startsWith("skipped")).map((line) => line.replace(/:.*? E/, ": E"))).toEqual([
+      expect.stringContaining("dangling.json: ENOENT") as unknown,
+      expect.stringContaining("link-to-folder.json: EISDIR") as unknown,
+    ]);
+    expect(readFileSync(join(folder, "page/index.html"), "utf8")).toContain("dangling.json");
+  });
+
+  it("leaves out its own copies, so that it works again and again beside the results", () => {
+    const folder = folderWith(days);
+    const args = ["--results", folder, "--out", join(folder, "a-page")];
+    for (let time = 0; time < 3; time++) expect(run(...args)).toBe(0);
+    expect(said.filter((line) => line.includes("index.html: 6 runs"))).toHaveLength(3);
+    expect(readdirSync(join(folder, "a-page/raw-results"), { recursive: true })).toHaveLength(7);
+  });
+
+  it("names a latest run that failed, before anything else, and fails where it is asked to", () => {
+    const steady = Array.from({ length: 6 }, (_, day) => gateResult(day, 20, day === 5 ? { verdict: "failed" } : {}));
+    const folder = folderWith(filesOf(steady));
+    expect(run("--results", folder, "--out", join(folder, "page"), "--fail")).toBe(1);
+    expect(said.join("\n")).toContain("Latest runs that failed:\n\n- sse-live, 2026-11-06 02:00 UTC: failed (4 ×");
+    expect(readFileSync(join(folder, "page/index.html"), "utf8")).toContain(
+      '<li class="regression">sse-live, 2026-11-06',
+    );
+    // The one after it has passed.
+    const mended = folderWith(filesOf([...steady, gateResult(6, 20)]));
+    expect(run("--results", mended, "--out", join(mended, "page"), "--fail")).toBe(0);
+  });
+
+  it("never empties a folder of results that no earlier page made", () => {
+    const folder = folderWith({ ...days, "raw-results/mine.json": "{}" });
+    expect(run("--results", join(folder, "old"), "--out", folder)).toBe(2);
+    expect(said[0]).toContain("--out");
+    expect(readFileSync(join(folder, "raw-results/mine.json"), "utf8")).toBe("{}");
   });
 
   it("does not empty the folder that it reads", () => {

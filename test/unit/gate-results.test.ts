@@ -1,10 +1,13 @@
 /** The shapes that others read (docs/perf-gate.md), and the command line. */
 import { expect, test } from "vitest";
 
+import { figuresOf } from "../../bench/gate/figures.ts";
+import { countIn } from "../../bench/gate/gate-reader.ts";
 import { DEFAULT_LIMITS } from "../../bench/gate/limits.ts";
 import { readOptions } from "../../bench/gate/options.ts";
-import { resultsOf, seriesCsv, windowedOf, type RunRecord } from "../../bench/gate/results.ts";
+import { resultsOf, seriesCsv, slidingOf, windowedOf, type RunRecord } from "../../bench/gate/results.ts";
 import type { Sample } from "../../bench/gate/samples.ts";
+import { trimOf } from "../../bench/gate/trim-line.ts";
 
 const SAMPLES: readonly Sample[] = [
   { kind: "start_requested", atMs: 10 },
@@ -23,6 +26,7 @@ const RECORD: RunRecord = {
   samples: SAMPLES,
   endMs: 12_000,
   failures: [],
+  notMeasured: [],
   options: { seconds: 10, streams: 1, cut_share: 1, rate: 20, seed: 1, url: null, route: null },
   limits: DEFAULT_LIMITS,
   machine: { cores: 2, cpu: "x", memory_gb: 24, platform: "linux x64", load_average: 0 },
@@ -103,17 +107,54 @@ test("the command line: defaults of the issue, and faults by the option's name",
     store: undefined,
     limits: { windowTrimRate: 0.2 },
   });
+  // What is silent for a stream of one event a second is no matter of its resumes.
+  expect(read("--rate", "1", "--max-resume-ms", "500")).toMatchObject({ limits: { resumeMs: 500, silenceMs: 15_000 } });
   expect(read("--help")).toHaveProperty("help");
   for (const [name, value] of [
     ["--cut-share", "2"],
     ["--streams", "1.5"],
     ["--seconds", ""],
+    ["--seconds", "9"],
+    ["--seconds", "86400"],
     ["--url", "ftp://x"],
     ["--max-error-rate", "none"],
   ] as const) {
     expect(() => read(name, value)).toThrow(name);
   }
 });
+
+test("a run that was broken off has no verdict, but what it has found stands", () => {
+  expect(resultsOf({ ...RECORD, isInterrupted: true })).toMatchObject({ verdict: "interrupted" });
+  expect(resultsOf({ ...RECORD, notMeasured: ["memory"] })).toMatchObject({ not_measured: ["memory"] });
+});
+
+test("a long run is summed up in seconds", () => {
+  expect(slidingOf(memory(50_000), 600_000)).toHaveLength(591);
+  // More than a call takes as arguments.
+  expect(figuresOf(memory(150_000), { fromMs: 0, toMs: 3_600_000 }).memoryMb).toMatchObject({ max: 1 });
+});
+
+test("what the service tells is a count or unreadable, never silently nothing", () => {
+  expect(line({ events: 7, unread_events: 3 })).toEqual({ kind: "trim", atMs: 5, events: 7, unread: 3 });
+  const damaged = [{ events: 7 }, { events: 7, unread_events: 8 }, { events: "7", unread_events: 3 }];
+  for (const members of [...damaged, { events: 7, unread_events: -1 }, { events: null, unread_events: 0 }]) {
+    expect(line(members)).toMatchObject({ kind: "unreadable" });
+  }
+  expect(trimOf('{"event":"SseBufferTrimmed","events":7,', 5)).toMatchObject({ kind: "unreadable" });
+  expect(trimOf('{"event":"SseResumeAttempt"}', 5)).toBeUndefined();
+  expect(countIn('{"dropped":12}', "dropped")).toBe(12);
+  for (const data of ["{}", "", '{"dropped":"many"}', '{"dropped":-1}', '{"dropped":1.5}', '{"dropped":null}']) {
+    expect(countIn(data, "dropped")).toBeUndefined();
+  }
+});
+
+function memory(count: number): Sample[] {
+  return Array.from({ length: count }, (_, at) => ({ kind: "memory", atMs: at * 12, megabytes: 1 }));
+}
+
+function line(members: object): Sample | undefined {
+  return trimOf(JSON.stringify({ event: "SseBufferTrimmed", ...members }), 5);
+}
 
 function read(...args: string[]) {
   return readOptions(args, () => 7);

@@ -2,8 +2,10 @@
 import { expect, test } from "vitest";
 
 import { benchDialect, demoDialect } from "../../bench/gate/dialect.ts";
+import { BUFFER_EVENTS, chooseCuts, chooseScript } from "../../bench/gate/load.ts";
 import { faultText, Sequence } from "../../bench/gate/sequence.ts";
 import { sourceFrame } from "../../bench/lib/source-script.ts";
+import { createRandom } from "../fixtures/process-random.ts";
 
 function after(count: number, events = 10): Sequence {
   const sequence = new Sequence(events);
@@ -49,6 +51,31 @@ test("the benchmark's source: number and every byte of the padding", () => {
   expect(benchDialect.numberOf("message", data.replace("x", "y"), script)).toBeUndefined();
   expect(benchDialect.numberOf("message", data.slice(0, -1), script)).toBeUndefined();
   expect(benchDialect.numberOf("message", "", script)).toBeUndefined();
+});
+
+test("an event of another stream under the right number is none of this one", () => {
+  const script = { events: 5, rate: 20, bytes: 60, mark: "s7" };
+  const dataOf = (mark: string) =>
+    sourceFrame({ ...script, mark, batch: 1, isHeld: false }, 4, 123_456)
+      .slice("data: ".length)
+      .trimEnd();
+  expect(dataOf("s7")).toHaveLength(60);
+  expect(benchDialect.numberOf("message", dataOf("s7"), script)).toBe(4);
+  expect(benchDialect.numberOf("message", dataOf("s8"), script)).toBeUndefined();
+  expect(benchDialect.numberOf("message", dataOf("s7"), { events: 5, rate: 20, bytes: 60 })).toBeUndefined();
+  expect(new URLSearchParams(benchDialect.startQuery(script)).get("mark")).toBe("s7");
+});
+
+test("one stream in five overflows its buffer, and is cut when it has; its reader is in time even after a second", () => {
+  const random = createRandom(3);
+  for (let turn = 0; turn < 200; turn++) {
+    const script = chooseScript({ rate: 20 }, random, true);
+    expect(script.events).toBeGreaterThan(BUFFER_EVENTS * 1.4);
+    expect(BUFFER_EVENTS / script.rate).toBeGreaterThan(2);
+    const [first] = chooseCuts({ cutShare: 1 }, script, random);
+    expect(first?.afterEvents).toBeGreaterThanOrEqual(BUFFER_EVENTS);
+    expect(chooseScript({ rate: 20 }, random, false).events).toBeLessThan(BUFFER_EVENTS);
+  }
 });
 
 test("the demo source: tokens and the last event", () => {

@@ -15,7 +15,8 @@ function told({ replays, fanOut, stored }: typeof FULL): readonly (readonly numb
 
 describe("options", () => {
   test("everything, without any", () => {
-    expect(readPeersOptions([], "there")).toMatchObject({ systems: SYSTEM_NAMES, out: "there", plan: FULL });
+    const read = readPeersOptions([], "there");
+    expect(read).toMatchObject({ systems: SYSTEM_NAMES, required: [], out: "there", plan: FULL });
   });
 
   test("names with commas or apart, in the order of the tables", () => {
@@ -30,6 +31,16 @@ describe("options", () => {
     });
   });
 
+  test("required are those named, or all that are measured", () => {
+    const only = ["--only", "spillway,nchan,bare-do"];
+    expect(readPeersOptions([...only, "--require", "all"], "x")).toMatchObject({
+      required: ["spillway", "bare-do", "nchan"],
+    });
+    expect(readPeersOptions([...only, "--require", "nchan", "--require", "spillway"], "x")).toMatchObject({
+      required: ["spillway", "nchan"],
+    });
+  });
+
   test("fewer rounds measure memory no oftener", () => {
     expect(readPeersOptions(["--rounds", "1"], "x")).toMatchObject({ plan: { rounds: 1, memoryRounds: 1 } });
     expect(readPeersOptions(["--rounds", "9"], "x")).toMatchObject({
@@ -40,6 +51,8 @@ describe("options", () => {
   test.each([
     [["--only", "kafka"], /--only .*kafka/],
     [["--measures", ""], /--measures/],
+    [["--require", "kafka"], /--require .*kafka/],
+    [["--only", "spillway", "--require", "nchan"], /--require .*leaves out nchan/],
     [["--rounds", "0"], /--rounds/],
     [["--rounds", "many"], /--rounds/],
     [["--out", ""], /--out/],
@@ -86,16 +99,17 @@ describe("turns", () => {
   });
 });
 
-/** Climbs with a system that delivers so much at the most, and loses events beyond `losesAbove`. */
+/** Climbs with a system that delivers so much at the most, loses events beyond `losesAbove`, and is slow in some steps. */
 function climb(
   firstRate: number,
-  { most, losesAbove = Infinity }: { most: number; losesAbove?: number },
+  { most, losesAbove = Infinity, slowAt = [] }: { most: number; losesAbove?: number; slowAt?: readonly number[] },
 ): LadderStep[] {
   const steps: LadderStep[] = [];
   for (let rate = nextRate(steps, firstRate); rate !== undefined; rate = nextRate(steps, firstRate)) {
     const offeredPerSec = rate * 10;
     const wholeReaders = rate > losesAbove ? 7 : 10;
-    steps.push({ rate, offeredPerSec, deliveredPerSec: Math.min(most, offeredPerSec), readers: 10, wholeReaders });
+    const deliveredPerSec = Math.min(most, offeredPerSec) * (slowAt.includes(steps.length) ? 0.88 : 1);
+    steps.push({ rate, offeredPerSec, deliveredPerSec, readers: 10, wholeReaders });
   }
   return steps;
 }
@@ -103,9 +117,19 @@ function climb(
 describe("fan-out's ladder", () => {
   test("doubles until the offer is used up", () => {
     const steps = climb(100, { most: 5000 });
-    expect(steps.map(({ rate }) => rate)).toEqual([100, 200, 400, 800]);
+    expect(steps.map(({ rate }) => rate)).toEqual([100, 200, 400, 800, 800]);
     expect(bestStep(steps)?.deliveredPerSec).toBe(5000);
     expect(lossOf(steps)).toBeUndefined();
+  });
+
+  test("one slow second does not end it, and two do", () => {
+    expect(climb(100, { most: 5000, slowAt: [0] }).map(({ rate }) => rate)).toEqual([100, 100, 200, 400, 800, 800]);
+    expect(climb(100, { most: 5000, slowAt: [2] }).map(({ rate }) => rate)).toEqual([100, 200, 400, 400, 800, 800]);
+    expect(climb(100, { most: 5000, slowAt: [0, 1] }).map(({ rate }) => rate)).toEqual([100, 100]);
+  });
+
+  test("of two tries the better one is the figure", () => {
+    expect(bestStep(climb(100, { most: 1500, slowAt: [1] }))?.deliveredPerSec).toBe(1500);
   });
 
   test("ends also where nothing is ever used up", () => {
@@ -114,20 +138,20 @@ describe("fan-out's ladder", () => {
 
   test("goes down from where readers lost events, and its figure is of a whole step", () => {
     const steps = climb(800, { most: 1e9, losesAbove: 300 });
-    expect(steps.map(({ rate }) => rate)).toEqual([800, 400, 200]);
+    expect(steps.map(({ rate }) => rate)).toEqual([800, 800, 400, 400, 200]);
     expect(bestStep(steps)?.rate).toBe(200);
     expect(lossOf(steps)).toBe("3 of 10 readers lost events at 4000 offered/s");
   });
 
   test("dropping is not delivering: the lossy step is faster and is not the figure", () => {
     const steps = climb(100, { most: 1e9, losesAbove: 300 });
-    expect(steps.map(({ rate }) => rate)).toEqual([100, 200, 400]);
+    expect(steps.map(({ rate }) => rate)).toEqual([100, 200, 400, 400]);
     expect(bestStep(steps)?.rate).toBe(200);
   });
 
   test("where every step lost some, the figure is of one of them, and says so", () => {
     const steps = climb(40, { most: 1e9, losesAbove: 0 });
-    expect(steps.map(({ rate }) => rate)).toEqual([40, 20, 10]);
+    expect(steps.map(({ rate }) => rate)).toEqual([40, 40, 20, 20, 10, 10]);
     expect(bestStep(steps)).toMatchObject({ wholeReaders: 7 });
   });
 });

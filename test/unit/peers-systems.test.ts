@@ -5,11 +5,13 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 
+import { runCommand } from "../../bench/peers/install/command.ts";
 import { packagesToFetch } from "../../bench/peers/install/debian-packages.ts";
+import { NPM_CI } from "../../bench/peers/install/npm-packages.ts";
 import { checkSystem } from "../../bench/peers/systems/check.ts";
-import { bufferFor } from "../../bench/peers/systems/spillway-buffer.ts";
+import { bufferFor, settingsFor, settingsNotes } from "../../bench/peers/systems/spillway-settings.ts";
 import type { StartSystem } from "../../bench/peers/system.ts";
 import { findMissing } from "../../scripts/complete-lockfile.ts";
 
@@ -32,11 +34,26 @@ Conf libjemalloc2 (5.3.0-1 Debian:12.15/oldstable [amd64])
     expect(findMissing(packages)).toEqual([]);
     expect(text).not.toMatch(/"resolved"/);
   });
+
+  test("npm says why it fails, within a silent npm as well", async () => {
+    vi.stubEnv("npm_config_loglevel", "silent");
+    // There is no lockfile.
+    await expect(runCommand("npm", NPM_CI, folder)).rejects.toThrow(/package-lock\.json/);
+    vi.unstubAllEnvs();
+  });
 });
 
 test("Spillway keeps its default buffer where that is enough, and else one that drops nothing", () => {
   expect(bufferFor(256)).toEqual({ SSE_BUFFER_MAX_EVENTS: 256, SSE_BUFFER_MAX_SIZE_MB: 1.5 });
   expect(bufferFor(30_000)).toEqual({ SSE_BUFFER_MAX_EVENTS: 30_000, SSE_BUFFER_MAX_SIZE_MB: 37 });
+});
+
+test("Spillway's note names every setting that is not a default, the lake's too", () => {
+  const run = { maxReaders: 210, maxEvents: 30_000 };
+  const [first, second] = settingsNotes(run);
+  for (const [name, value] of Object.entries(settingsFor(run))) expect(first).toContain(`${name}=${value}`);
+  expect(first).toMatch(/ICEBERG_BUFFER_SIZE=20000, ICEBERG_BUFFER_TIMEOUT_MS=3600000\.$/);
+  expect(second).toContain("no measure has the cost of their flushes, files and commits");
 });
 
 describe("a system is checked before it is measured", () => {

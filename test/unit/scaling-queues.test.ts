@@ -4,6 +4,7 @@
 import { describe, expect, it, test } from "vitest";
 
 import { agreements } from "../../scripts/scaling/agreement.ts";
+import { waitsOfBurst } from "../../scripts/scaling/burst-among.ts";
 import { longestWaitOfBurstSec, meanWaitOfMixSec, meanWaitSec, shareWithin } from "../../scripts/scaling/queueing.ts";
 import { seededRandom } from "../../scripts/scaling/random.ts";
 import { serve, steadyJobs } from "../../scripts/scaling/simulated-queue.ts";
@@ -39,7 +40,7 @@ test.each([7])("the simulation agrees with every exact answer, seed %d", (seed) 
 });
 
 function play(seed: number) {
-  return serve(steadyJobs({ perSec: 800, jobs: 1000, serviceSec: 0.001 }, seededRandom(seed)));
+  return serve(steadyJobs({ perSec: 800, mix: [{ share: 1, serviceSec: 0.001 }] }, { jobs: 1000 }, seededRandom(seed)));
 }
 
 describe("served by hand", () => {
@@ -57,9 +58,11 @@ describe("served by hand", () => {
   });
 
   it("a pause after each hundred makes some wait for it, and takes as much of the time as it is long", () => {
-    const arrivals = { perSec: 100, jobs: 20_000, serviceSec: 0.0001 };
-    const without = serve(steadyJobs(arrivals, seededRandom(3)));
-    const paused = serve(steadyJobs({ ...arrivals, pause: { everyJobs: 100, sec: 0.05 } }, seededRandom(3)));
+    const arrivals = { perSec: 100, mix: [{ share: 1, serviceSec: 0.0001 }] };
+    const jobs = 20_000;
+    const without = serve(steadyJobs(arrivals, { jobs }, seededRandom(3)));
+    const pause = { everyJobs: 100, sec: 0.05 };
+    const paused = serve(steadyJobs({ ...arrivals, pause }, { jobs }, seededRandom(3)));
     expect(without.p99Sec).toBeLessThan(0.001);
     expect(paused.p99Sec).toBeGreaterThan(0.03);
     expect(paused.longestSec).toBeGreaterThan(0.045);
@@ -69,6 +72,32 @@ describe("served by hand", () => {
   it("the same seed gives the same waits", () => {
     expect(play(5)).toEqual(play(5));
     expect(play(5)).not.toEqual(play(6));
+  });
+});
+
+describe("a burst on a server that has steady work", () => {
+  const steady = { perSec: 400, mix: [{ share: 1, serviceSec: 0.002 }] };
+  const burst = { jobs: 200, withinSec: 1, serviceSec: 0.002, steady };
+
+  it("waits for that as well: 800 ms of steady work in a second leave it 200 of its 400", () => {
+    const alone = waitsOfBurst({ ...burst, steady: { ...steady, perSec: 0.001 } }, 1);
+    const among = waitsOfBurst(burst, 1);
+    expect(alone?.longestSec).toBeLessThan(0.02);
+    expect(among?.longestSec).toBeGreaterThan(0.1);
+    expect(among?.longestSec).toBeLessThan(0.35);
+    expect(among?.jobs).toBe(200);
+  });
+
+  it("never ends where the steady work is more than there is time", () => {
+    expect(waitsOfBurst({ ...burst, steady: { ...steady, perSec: 500 } }, 1)).toBeUndefined();
+  });
+
+  it("too large to be played, waits as the last of a played one does", () => {
+    const flood = { ...burst, jobs: 2_500_000 };
+    expect(waitsOfBurst(flood, 1)?.longestSec).toBeCloseTo(5000 - 0.2, 2);
+    expect(waitsOfBurst(flood, 1, 2500)?.lateShare).toBeCloseTo(0.5, 3);
+    const played = waitsOfBurst({ ...burst, jobs: 25_000 }, 1)?.longestSec ?? 0;
+    expect(played / (50 - 0.2)).toBeCloseTo(1, 2);
   });
 });
 

@@ -10,11 +10,13 @@ import { describe, expect, it, test } from "vitest";
 import { ceilingsOf } from "../../scripts/scaling/ceilings.ts";
 import { sceneOf, toJson } from "../../scripts/scaling/computed.ts";
 import { withTables } from "../../scripts/scaling/document.ts";
-import { DEFAULT_FIGURES, FIGURES } from "../../scripts/scaling/figures.ts";
+import { DEFAULT_FIGURES, FIGURES, type FigureName } from "../../scripts/scaling/figures.ts";
 import { monthlyBill } from "../../scripts/scaling/monthly-bill.ts";
 import { helpText, readOptions, UsageError, type Options } from "../../scripts/scaling/options.ts";
 import { loadOf } from "../../scripts/scaling/service-load.ts";
+import { reportText } from "../../scripts/scaling/report.ts";
 import { stormOf } from "../../scripts/scaling/storms.ts";
+import { meanThreadWaitSec, shardWaits, threadArrivals, threadWaits } from "../../scripts/scaling/waits.ts";
 import { DEFAULT_WORKLOAD, type Workload } from "../../scripts/scaling/workload.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -93,6 +95,60 @@ describe("reckoned by hand", () => {
   });
 });
 
+describe("a thread that has its streams to serve", () => {
+  const load = loadAt(1_000_000, { shards: 256, streamsPerThread: 400 });
+
+  it("keeps those waiting that come back to it: played with its own load, hundreds of ms", () => {
+    const { resume } = stormOf(load, DEFAULT_FIGURES);
+    // 400 resumes of 1.3 ms and 1.5 s of a load of 87 %, in 1.5 s: what is left is the last one's wait.
+    const leftSec = 400 * 0.0013 - 1.5 * (1 - (400 * load.streams.cpuMsPerSec) / 1000);
+    expect((resume?.p50Sec ?? 0) / (leftSec / 2)).toBeGreaterThan(0.9);
+    expect((resume?.p50Sec ?? 0) / (leftSec / 2)).toBeLessThan(1.15);
+  });
+
+  it("and for ever where it has too many", () => {
+    expect(stormOf(loadAt(1_000_000, { streamsPerThread: 2400 }), DEFAULT_FIGURES).resume).toBeUndefined();
+    expect(threadWaits(500, load, DEFAULT_FIGURES)).toBeUndefined();
+  });
+
+  it("has a start as long as it is, so that of a hundred events one waits for most of one", () => {
+    // 5.2 ms for a start: no wait of milliseconds comes of events of 0.25 ms.
+    expect(threadWaits(200, load, DEFAULT_FIGURES)?.p99Sec).toBeGreaterThan(0.003);
+    const exactSec = meanThreadWaitSec(200, load, DEFAULT_FIGURES);
+    expect(exactSec).toBeCloseTo(0.000248, 5);
+    expect((threadWaits(200, load, DEFAULT_FIGURES)?.meanSec ?? 0) / exactSec).toBeCloseTo(1, 0);
+  });
+
+  it("has resumes and further readers in its waits as in its CPU", () => {
+    const busy = loadAt(1000, { resumes: 5, readers: 3 });
+    const { perSec, mix } = threadArrivals(1, busy.workload, DEFAULT_FIGURES);
+    const mean = mix.reduce((sum, { share, serviceSec }) => sum + share * serviceSec, 0);
+    expect(perSec * mean * 1000).toBeCloseTo(busy.streams.cpuMsPerSec, 9);
+    expect(perSec).toBeCloseTo(8 + 1 / 30 + 7 / 30, 9);
+  });
+});
+
+describe("a shard has one capacity: what its CPU or the soft limit allows, the lesser", () => {
+  it("in the waits, and in the storm", () => {
+    for (const streams of [60_000, 100_000]) {
+      const load = loadAt(streams);
+      expect(load.shard.isOverrun).toBe(true);
+      expect(shardWaits(load, DEFAULT_FIGURES)).toBeUndefined();
+      expect(stormOf(load, DEFAULT_FIGURES).shardDrainSec).toBe(Number.POSITIVE_INFINITY);
+    }
+    expect(shardWaits(loadAt(55_000), DEFAULT_FIGURES)?.meanSec).toBeGreaterThan(0.001);
+    const slow = { ...DEFAULT_FIGURES, handOverCpuUs: 5000 };
+    expect(shardWaits(loadOf({ ...DEFAULT_WORKLOAD, streams: 15_000 }, slow), slow)).toBeUndefined();
+  });
+
+  it("and rows beyond it say so", () => {
+    const table = reportText(sceneOf(optionsOf("--streams", "1000,100000")), ["bill"]);
+    expect(table).toMatch(/^\| 100,000 † \|/m);
+    expect(table).toMatch(/^\| 1,000 \|/m);
+    expect(table).toContain("telemetry is dropped");
+  });
+});
+
 function ceilingOf(name: string, workload: Partial<Workload> = {}) {
   const found = ceilingsOf({ ...DEFAULT_WORKLOAD, ...workload }, DEFAULT_FIGURES);
   return found.find((ceiling) => ceiling.name.startsWith(name));
@@ -157,6 +213,34 @@ describe("figures", () => {
   });
 });
 
+describe("nothing can be asked that changes nothing", () => {
+  // Two scenes that between them use everything; the queues are played only where nothing else tells.
+  const busy = optionsOf(..."--streams 1000,50000 --storm-share 1".split(" "));
+  const piped = optionsOf("--streams", "20000000", "--pipelines");
+  const reckoned = (changes: Partial<Options>) =>
+    JSON.stringify(
+      [busy, piped].map((options) => {
+        const { loads, workload, figures } = sceneOf({ ...options, ...changes });
+        return [loads, ceilingsOf(workload, figures), loads.map(monthlyBill)];
+      }),
+    );
+  const stormed = (changes: Partial<Options>) => {
+    const { loads, figures } = sceneOf({ ...busy, ...changes });
+    return JSON.stringify(loads.map((load) => stormOf(load, figures)));
+  };
+  const shown = (changes: Partial<Options>) => reportText(sceneOf({ ...busy, ...changes }), ["threads"]);
+  const before = { reckoned: reckoned({}), stormed: stormed({}), shown: shown({}) };
+
+  it.each(Object.keys(FIGURES) as FigureName[])("%s", (name) => {
+    const figures = { ...DEFAULT_FIGURES, [name]: DEFAULT_FIGURES[name] * 0.55 };
+    const hasChanged =
+      reckoned({ figures }) !== before.reckoned ||
+      stormed({ figures }) !== before.stormed ||
+      shown({ figures }) !== before.shown;
+    expect(hasChanged).toBe(true);
+  });
+});
+
 function flagText(name: string): string {
   return `\`--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}\``;
 }
@@ -173,11 +257,16 @@ describe("the command line", () => {
   });
 
   it.each([
-    [["--shards", "none"], '--shards takes a number from 1 on, not "none"'],
+    [["--shards", "none"], '--shards takes a whole number from 1 to 256, not "none"'],
     [["--shards", "1.5"], "--shards takes a whole number"],
-    [["--streams", "1,0"], "--streams takes a whole number from 1 on"],
+    [["--shards", "1000"], "--shards takes a whole number from 1 to 256"],
+    [["--readers", "10001"], "--readers takes a whole number from 1 to 10000"],
+    [["--flush-events", "20001"], "--flush-events takes a whole number from 1 to 20000"],
+    [["--streams-per-thread", "5e7"], "--streams-per-thread takes a whole number from 1 to"],
+    [["--streams", "1,0"], "--streams takes a whole number from 1 to"],
     [["--storm-share", "2"], "--storm-share takes a number from 0 to 1"],
-    [["--bucket-ms", "0"], "--bucket-ms takes a number above 0"],
+    [["--bucket-ms", "0"], "--bucket-ms takes a number from"],
+    [["--max-shards", "5"], "--max-shards"],
     [["--colour"], "--colour"],
     [["--check", "--measure"], "--check and --measure are asked for one at a time"],
   ])("%j: names the option at fault", (args, message) => {

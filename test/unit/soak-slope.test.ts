@@ -1,8 +1,19 @@
 /** Slopes with known answers, and what the soak makes of them. */
 import { describe, expect, test } from "vitest";
 
-import { slopeOf, studentT, type Point, type Slope } from "../../bench/soak/slope.ts";
-import { findingsOf, growthOf, isWide, warmUpSecOf, type Facts, type MemorySample } from "../../bench/soak/verdict.ts";
+import { readOptions } from "../../bench/soak/options.ts";
+import { detectableSlope, slopeOf, studentT, type Point, type Slope } from "../../bench/soak/slope.ts";
+import {
+  detectableKbOf,
+  findingsOf,
+  findingsSoFar,
+  growthOf,
+  LEAST_STREAMS,
+  memoryVerdictOf,
+  warmUpSecOf,
+  type Facts,
+  type MemorySample,
+} from "../../bench/soak/verdict.ts";
 import { createRandom } from "../fixtures/process-random.ts";
 
 /** Roughly normal, of variance 1. */
@@ -15,6 +26,14 @@ function slope(points: readonly Point[]): Slope {
   const found = slopeOf(points);
   if (found === undefined) throw new Error("there is a slope");
   return found;
+}
+
+function noisySlope(draw: () => number, perX: number): Slope {
+  return slope(Array.from({ length: 60 }, (_, x): Point => [x, perX * x + 10 * draw()]));
+}
+
+function read(...args: string[]) {
+  return readOptions(args, () => 1);
 }
 
 describe("slopeOf", () => {
@@ -108,17 +127,26 @@ describe("the soak's verdict", () => {
     }));
   const factsOf = (megabytesAt: (second: number) => number): Facts => ({
     growth: growthOf(samplesOf(megabytesAt), SECONDS),
-    limitKbPerStream: 2,
+    limits: { kbPerStream: 2, ruledOutKbPerStream: 8 },
     leftovers: { objects: 0, alarms: 0, objectBytes: 0, bucketBytes: 0, afterSec: 10 },
     incomplete: [],
     errors: 0,
-    flushes: 5,
-    flushFailures: 0,
+    streams: 3600,
+    counts: {
+      flushes: 5,
+      flush_failures: 0,
+      commits: 3,
+      commit_failures: 0,
+      dead_letters: 0,
+      telemetry_dropped_events: 0,
+      degraded: 0,
+      streams_started: 3600,
+    },
   });
 
   test("warming up does not count", () => {
     expect(warmUpSecOf(SECONDS)).toBe(60);
-    expect(warmUpSecOf(3600)).toBe(120);
+    expect(warmUpSecOf(3600)).toBe(300);
     const draw = noise(3);
     expect(findingsOf(factsOf((second) => (second < 60 ? second * 5 : 300 + draw())))).toEqual([]);
   });
@@ -133,11 +161,63 @@ describe("the soak's verdict", () => {
     expect(findingsOf(facts)[0]?.detail).toMatch(/^workerd grows by [45]/);
   });
 
-  test("a wide interval is not growth, and is said to be wide", () => {
-    const draw = noise(5);
-    const facts = factsOf((second) => 300 + (second * 20 * 5) / 1024 + 80 * draw());
-    expect(findingsOf(facts)).toEqual([]);
-    expect(facts.growth !== undefined && isWide(facts.growth.workerd, 2)).toBe(true);
+  test("a wide interval is neither growth nor flat, whatever leak lies in it", () => {
+    for (const leakKb of [0, 5]) {
+      const draw = noise(5);
+      const facts = factsOf((second) => 300 + (second * 20 * leakKb) / 1024 + 80 * draw());
+      expect(findingsOf(facts)).toEqual([]);
+      expect(memoryVerdictOf(facts)).toBe("undecided");
+    }
+  });
+
+  test("flat is what rules growth out, by streams enough", () => {
+    const draw = noise(6);
+    const facts = factsOf(() => 300 + draw());
+    expect(memoryVerdictOf(facts)).toBe("flat");
+    expect(memoryVerdictOf({ ...facts, streams: LEAST_STREAMS - 1 })).toBe("undecided");
+    expect(memoryVerdictOf({ ...facts, limits: { kbPerStream: 2, ruledOutKbPerStream: 0 } })).toBe("undecided");
+    expect(memoryVerdictOf({ ...facts, growth: undefined })).toBe("not measured");
+    expect(memoryVerdictOf(factsOf((second) => (second === 100 ? Number.NaN : 300 + draw())))).toBe("not measured");
+  });
+
+  test("what would have been found is found in about 8 of 10 runs", () => {
+    const least = detectableSlope(noisySlope(noise(1000), 0), 2);
+    let found = 0;
+    for (let seed = 1; seed <= 100; seed++) if (noisySlope(noise(seed), least).low > 2) found++;
+    expect(found).toBeGreaterThan(60);
+    expect(found).toBeLessThan(96);
+    const { growth, limits } = factsOf(() => 300);
+    expect(growth === undefined ? undefined : detectableKbOf(growth.workerd, limits)).toBeCloseTo(2, 6);
+  });
+
+  test("a service that did not do its work, or not all of it, is a finding; so is a count that it does not tell", () => {
+    const flat = factsOf(() => 300);
+    const rules = (counts: Facts["counts"]) =>
+      findingsOf({ ...flat, counts: { ...flat.counts, ...counts } }).map(({ rule }) => rule);
+    expect(rules({})).toEqual([]);
+    expect(rules({ commits: 0 })).toEqual(["analytics"]);
+    for (const name of ["commit_failures", "dead_letters", "telemetry_dropped_events"]) {
+      expect(rules({ [name]: 1 })).toEqual(["analytics"]);
+    }
+    expect(rules({ degraded: 1 })).toEqual(["service"]);
+    expect(rules({ streams_started: 3599 })).toEqual(["service"]);
+    for (const name of Object.keys(flat.counts)) {
+      expect(rules({ [name]: undefined })).toHaveLength(1);
+      expect(rules({ [name]: Number.NaN })).toHaveLength(1);
+    }
+  });
+
+  test("broken off, what was found stands, and what is only known at the end is not held against it", () => {
+    const draw = noise(4);
+    const facts = { ...factsOf((second) => 300 + (second * 20 * 9) / 1024 + draw()), counts: {} };
+    const leftovers = { ...facts.leftovers, objects: 7 };
+    expect(findingsSoFar({ ...facts, leftovers }).map(({ rule }) => rule)).toEqual(["memory"]);
+  });
+
+  test("the command line: bounds that a run can keep", () => {
+    expect(read()).toMatchObject({ minutes: 10, limits: { kbPerStream: 2, ruledOutKbPerStream: 8 }, plantedKb: 0 });
+    for (const minutes of ["0.1", "10080", "NaN"]) expect(() => read("--minutes", minutes)).toThrow("--minutes");
+    expect(() => read("--rule-out-kb", "-1")).toThrow("--rule-out-kb");
   });
 
   test("incomplete streams, errors, leftovers and a lake that does not flush are each a finding", () => {
@@ -147,8 +227,8 @@ describe("the soak's verdict", () => {
     expect(rules({ errors: 1 })).toEqual(["streams"]);
     expect(rules({ leftovers: { ...flat.leftovers, objects: 1 } })).toEqual(["storage"]);
     expect(rules({ leftovers: { ...flat.leftovers, alarms: 1 } })).toEqual(["storage"]);
-    expect(rules({ flushes: 0 })).toEqual(["analytics"]);
-    expect(rules({ flushFailures: 2 })).toEqual(["analytics"]);
+    expect(rules({ counts: { ...flat.counts, flushes: 0 } })).toEqual(["analytics"]);
+    expect(rules({ counts: { ...flat.counts, flush_failures: 2 } })).toEqual(["analytics"]);
     expect(rules({ growth: undefined })).toEqual(["memory"]);
   });
 });

@@ -107,10 +107,18 @@ describe("what they run", () => {
 
   it("options are such as the commands know", () => {
     const argsOf = (wanted: string) => COMMANDS.filter(({ script }) => script === wanted).flatMap(({ args }) => args);
-    expect(readNightlyOptions(argsOf("sim:nightly")).out).toMatch(/^perf-results\//);
+    const nightly = (day: string) => readNightlyOptions(argsOf("sim:nightly"), Date.parse(day));
+    expect(nightly("2026-11-21").out).toMatch(/^perf-results\//);
+    // Each night other seeds, and as many.
+    const [one, next] = [nightly("2026-11-21").range, nightly("2026-11-22").range];
+    expect(next.first).toBe(one.last + 1);
+    expect(next.last - next.first).toBe(one.last - one.first);
     expect(readSoakOptions(argsOf("soak"), () => 1)).toMatchObject({ minutes: 15, out: "perf-results" });
     const dashboard = argsOf("perf:dashboard");
-    expect(readDashboardOptions(dashboard)).toMatchObject({ folders: ["perf-history/results"], out: "perf-dashboard" });
+    expect(readDashboardOptions(dashboard, () => true)).toMatchObject({
+      folders: ["perf-history/results"],
+      out: "perf-dashboard",
+    });
     // Everything that takes options in a workflow is looked at here.
     const withOptions = COMMANDS.filter(({ args }) => args.length > 0).map(({ script }) => script);
     expect(new Set(withOptions)).toEqual(new Set(["sim:nightly", "soak", "perf:dashboard"]));

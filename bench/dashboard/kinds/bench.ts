@@ -65,7 +65,7 @@ const CASES: Readonly<Record<string, Case>> = {
 
 export function readBench(json: unknown): KindReading {
   return {
-    verdict: undefined,
+    verdict: listAt(json, "resumes").some((result) => (numberAt(result, "incorrect") ?? 0) > 0) ? "failed" : undefined,
     conditions: member(json, "isQuick") === true ? "quick" : "",
     measures: Object.entries(CASES).flatMap(([name, read]) => listAt(json, name).flatMap(read)),
   };

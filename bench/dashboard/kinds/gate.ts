@@ -14,30 +14,36 @@ export function readGate(json: unknown): KindReading {
   return {
     verdict: textAt(json, "verdict"),
     conditions: conditionsOf(json),
-    measures: [
-      ...measure(latencySpec("p50"), at("resume_latency_ms", "p50")),
-      ...measure(latencySpec("p95"), at("resume_latency_ms", "p95")),
-      ...measure(rateSpec("resume success", 0.5, "more"), percentAt("resume_success_rate")),
-      ...measure(rateSpec("trim rate", 0.1, "less"), percentAt("buffer_trim_rate")),
-      ...measure(rateSpec("error rate", 0.25, "less"), percentAt("error_rate")),
-      ...measure(
-        {
-          id: "gate-throughput",
-          group: "Gate: throughput",
-          label: "events received",
-          unit: "events/s",
-          better: "more",
-          floor: 10,
-          share: 0.1,
-        },
-        at("throughput_events_per_sec"),
-      ),
-      ...measure({ ...plain, id: "gate-memory-max", label: "most", floor: 10, share: 0.15 }, at("memory_mb", "max")),
-      ...measure(
-        { ...plain, id: "gate-memory-growth", label: "growth", floor: 10, share: 0.3 },
-        at("memory_growth_mb"),
-      ),
-    ],
+    // Cut short, it has seen only how it began.
+    measures: isCutShort(json)
+      ? []
+      : [
+          ...measure(latencySpec("p50"), at("resume_latency_ms", "p50")),
+          ...measure(latencySpec("p95"), at("resume_latency_ms", "p95")),
+          ...measure(rateSpec("resume success", 0.5, "more"), percentAt("resume_success_rate")),
+          ...measure(rateSpec("trim rate", 0.1, "less"), percentAt("buffer_trim_rate")),
+          ...measure(rateSpec("error rate", 0.25, "less"), percentAt("error_rate")),
+          ...measure(
+            {
+              id: "gate-throughput",
+              group: "Gate: throughput",
+              label: "events received",
+              unit: "events/s",
+              better: "more",
+              floor: 10,
+              share: 0.1,
+            },
+            at("throughput_events_per_sec"),
+          ),
+          ...measure(
+            { ...plain, id: "gate-memory-max", label: "most", floor: 10, share: 0.15 },
+            at("memory_mb", "max"),
+          ),
+          ...measure(
+            { ...plain, id: "gate-memory-growth", label: "growth", floor: 10, share: 0.3 },
+            at("memory_growth_mb"),
+          ),
+        ],
   };
 }
 
@@ -59,6 +65,11 @@ function rateSpec(label: string, floor: number, better: MeasureSpec["better"]): 
   return { id: `gate-${label}`, group: `Gate: ${label}`, label, unit: "%", better, floor, share: 0 };
 }
 
+function isCutShort(json: unknown): boolean {
+  const [wanted, run] = [numberAt(json, "options", "seconds"), numberAt(json, "seconds_run")];
+  return wanted !== undefined && run !== undefined && run < wanted;
+}
+
 /** A shorter run, or one with fewer streams, says other things. */
 function conditionsOf(json: unknown): string {
   const at = (name: string) => numberAt(json, "options", name);
@@ -67,5 +78,13 @@ function conditionsOf(json: unknown): string {
     [at("streams"), "streams"],
     [at("rate"), "events/s"],
   ] as const;
-  return parts.flatMap(([value, unit]) => (value === undefined ? [] : [`${value} ${unit}`])).join(", ");
+  const cutShare = at("cut_share");
+  const url = textAt(json, "options", "url");
+  const route = textAt(json, "options", "route");
+  return [
+    ...parts.flatMap(([value, unit]) => (value === undefined ? [] : [`${value} ${unit}`])),
+    ...(cutShare === undefined ? [] : [`${cutShare * PERCENT} % cut`]),
+    // Another service than its own.
+    ...(url === undefined ? [] : [route === undefined ? url : `${url} ${route}`]),
+  ].join(", ");
 }

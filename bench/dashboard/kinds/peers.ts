@@ -4,9 +4,12 @@ import { measure, type KindReading } from "../measures.ts";
 
 export function readPeers(json: unknown): KindReading {
   const labels = new Map(listAt(json, "metrics").map((metric) => [textAt(metric, "id"), textAt(metric, "label")]));
+  const rounds = numberAt(json, "rounds");
   return {
     verdict: undefined,
-    conditions: member(json, "isQuick") === true ? "quick" : "",
+    conditions: [member(json, "isQuick") === true ? "quick" : "", rounds === undefined ? "" : `${rounds} rounds`]
+      .filter((part) => part !== "")
+      .join(", "),
     measures: listAt(json, "ratios").flatMap((ratio) => {
       const metric = textAt(ratio, "metric");
       const peer = textAt(ratio, "peer");

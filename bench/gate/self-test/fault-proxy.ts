@@ -20,6 +20,8 @@ export type ProxyFault =
   | "repeat"
   /** 200, and one event's data is another's. */
   | "garble"
+  /** 200, and the word that events are missing, though none is. */
+  | "gap"
   /** 200, and the connection breaks before the first event: the reader was not on its way out. */
   | "break";
 
@@ -116,6 +118,7 @@ function damage(answer: IncomingMessage, outgoing: ServerResponse, fault: ProxyF
 
 function damaged(frame: string, fault: ProxyFault): string {
   if (fault === "lose") return "";
+  if (fault === "gap") return `${frame}\n\nevent: gap\ndata: {"dropped":0}\n\n`;
   if (fault === "repeat") return `${frame}\n\n${frame}\n\n`;
   return `${frame.replace("x", "y")}\n\n`;
 }

@@ -26,6 +26,7 @@ export async function play(scenario: Scenario, { bundle, seed }: Stage): Promise
   let proxy: FaultProxy | undefined;
   const host = await startOwnHost({
     ...(scenario.entry === undefined ? { bundle } : { entry: scenario.entry }),
+    ...(scenario.vars === undefined ? {} : { vars: scenario.vars }),
     between: async (origin) => (proxy = await startFaultProxy(origin)),
   });
   const { from, to } = scenario.faultSec;

@@ -1,6 +1,6 @@
 /**
  * `npm run perf:gate:self-test`: makes things go wrong, one after the other, and expects the gate to fail by the
- * right rule and soon. Under five minutes.
+ * right rule and soon. Some six minutes.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ import { SCENARIOS, type Scenario } from "./scenarios.ts";
 
 const HELP = `Shows that the gate fails when it should: a fault for each rule, and one run without any.
 
-  npm run perf:gate:self-test                     all of it, under five minutes
+  npm run perf:gate:self-test                     all of it, some six minutes
   npm run perf:gate:self-test -- --only repeat    what goes wrong has this in its name, or the rule has
   npm run perf:gate:self-test -- --seed 7         the same streams and cuts again
 

@@ -28,6 +28,8 @@ export interface Scenario {
   readonly script?: StreamScript;
   /** Source text of a Worker's entry with a fault in it. */
   readonly entry?: string;
+  /** Of the service, in place of its defaults. */
+  readonly vars?: Readonly<Record<string, unknown>>;
 }
 
 const ROOT = resolve(import.meta.dirname, "../../..");
@@ -55,15 +57,15 @@ const TOTAL: Omit<Scenario, "name" | "expects"> = {
   faultSec: EARLY_FAULT,
   byDeadlineSec: 10 + DRAIN_SEC,
 };
-/** Twelve megabytes for each request, kept for ever. */
-const LEAKING_ENTRY = `
+/** So much for each request, kept for ever. */
+const leakingEntry = (megabytes: number) => `
 import worker from ${JSON.stringify(join(ROOT, "workers/index.ts"))};
 export * from ${JSON.stringify(join(ROOT, "workers/index.ts"))};
 const kept = [];
 export default {
   ...worker,
   fetch(request, env, context) {
-    kept.push(new Uint8Array(12 << 20).fill(1));
+    kept.push(new Uint8Array(${megabytes} << 20).fill(1));
     return worker.fetch(request, env, context);
   },
 };
@@ -71,7 +73,10 @@ export default {
 /** More than a buffer holds comes while a reader is away. */
 const BURST: StreamScript = { events: 1500, rate: 2000, bytes: 200 };
 /** Where it is not the question: a busy machine must not answer it. */
-const ANY_LATENCY: Limits = { ...DEFAULT_LIMITS, resumeP95Ms: DEFAULT_LIMITS.resumeMs };
+const ANY_PACE: Limits = { ...DEFAULT_LIMITS, resumeP95Ms: DEFAULT_LIMITS.resumeMs, totalLoad: 0 };
+/** A reader that gives its stream up leaves it unread, and what overflows then is trimmed unread. */
+const LEFT_UNREAD: Limits = { ...ANY_PACE, windowTrimRate: 1, totalTrimRate: 1 };
+const NOT_WHOLE = "nor was the stream whole";
 const SEES_GAPS = "who was away is told of a gap: that is not the whole stream";
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -102,6 +107,16 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...WINDOW,
+    name: "buffers forget all but their last few events",
+    expects: "window_trim_rate",
+    mayAlso: { window_resume_success: SEES_GAPS },
+    faultSec: { from: 0, to: LONG_SEC },
+    byDeadlineSec: FAULT.to,
+    cutShare: 1,
+    vars: { SSE_BUFFER_MAX_EVENTS: 4 },
+  },
+  {
+    ...WINDOW,
     name: "starts are refused with 503",
     expects: "window_error_rate",
     proxy: { fault: "refuse", path: STARTS },
@@ -116,33 +131,70 @@ export const SCENARIOS: readonly Scenario[] = [
     ...TOTAL,
     name: "resumes lose one event, windows allow it",
     expects: "total_resume_success",
-    limits: { ...ANY_LATENCY, windowResumeSuccess: 0 },
+    mayAlso: { total_stream_success: NOT_WHOLE },
+    limits: { ...LEFT_UNREAD, windowResumeSuccess: 0 },
     proxy: { fault: "lose", path: RESUMES },
   },
   {
     ...TOTAL,
     name: "the source sends 2,000 events a second, windows allow it",
     expects: "total_trim_rate",
-    mayAlso: { total_resume_success: SEES_GAPS },
-    limits: { ...ANY_LATENCY, windowResumeSuccess: 0, windowTrimRate: 1 },
+    mayAlso: { total_resume_success: SEES_GAPS, total_stream_success: NOT_WHOLE },
+    limits: { ...ANY_PACE, windowResumeSuccess: 0, windowTrimRate: 1 },
     streams: 10,
     cutShare: 1,
     script: BURST,
   },
   {
     ...TOTAL,
+    name: "readers that were never cut are told a gap of nothing",
+    expects: "total_stream_success",
+    limits: LEFT_UNREAD,
+    cutShare: 0,
+    // The first streams of all: on a slow machine hardly another one begins before they are over.
+    faultSec: { from: 0, to: 5 },
+    proxy: { fault: "gap", path: STARTS },
+  },
+  {
+    ...TOTAL,
     name: "resumes are answered 1.5 s late",
     expects: "total_resume_p95",
+    limits: { ...DEFAULT_LIMITS, totalLoad: 0 },
     proxy: { fault: "delay", path: RESUMES },
+  },
+  {
+    ...TOTAL,
+    name: "starts are refused with 503, windows allow it",
+    expects: "total_error_rate",
+    mayAlso: { total_stream_success: "what was refused is no whole stream" },
+    limits: { ...ANY_PACE, windowErrorRate: 1 },
+    proxy: { fault: "refuse", path: STARTS },
+  },
+  {
+    ...TOTAL,
+    name: "starts are answered 1.5 s late",
+    expects: "total_load",
+    limits: { ...ANY_PACE, totalLoad: DEFAULT_LIMITS.totalLoad },
+    proxy: { fault: "delay", path: STARTS },
   },
   {
     ...TOTAL,
     name: "the Worker keeps 12 MB for each request (whole run)",
     expects: "total_memory_growth",
-    limits: ANY_LATENCY,
+    limits: ANY_PACE,
     seconds: 20,
     byDeadlineSec: 20 + DRAIN_SEC,
-    entry: LEAKING_ENTRY,
+    entry: leakingEntry(12),
+  },
+  {
+    ...TOTAL,
+    name: "the Worker keeps 6 MB for each request (whole run), whatever that comes to",
+    expects: "total_memory_per_request",
+    // So short a run is warming up by 1 MB a request.
+    limits: { ...ANY_PACE, memoryGrowthMb: 1e6, memoryKbPerRequest: 2048, memoryPerRequestFromSec: 0 },
+    seconds: 20,
+    byDeadlineSec: 20 + DRAIN_SEC,
+    entry: leakingEntry(6),
   },
   {
     ...TOTAL,
@@ -150,7 +202,7 @@ export const SCENARIOS: readonly Scenario[] = [
     expects: "total_measured",
     seconds: 4,
     faultSec: { from: 0, to: 5 },
-    limits: { ...DEFAULT_LIMITS, resumeMs: 3000 },
+    limits: { ...ANY_PACE, silenceMs: 3000, windowErrorRate: 1, totalErrorRate: 1, totalStreamSuccess: 0 },
     proxy: { fault: "hold", path: /./ },
   },
 ];

@@ -11,8 +11,18 @@ import { keptFolder } from "./kept-folder.ts";
 
 const MANIFESTS = resolve(import.meta.dirname, "../npm");
 const FILES = ["package.json", "package-lock.json", ".npmrc"];
-/** No package runs anything; by itself npm tries for more than a minute where there is no registry. */
-const ARGS = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"];
+/**
+ * No package runs anything; by itself npm tries for more than a minute where there is no registry. Under
+ * `npm run --silent` an npm within inherits the silence, and would fail without saying why.
+ */
+export const NPM_CI = [
+  "ci",
+  "--ignore-scripts",
+  "--no-audit",
+  "--no-fund",
+  "--fetch-retries=1",
+  "--loglevel=error",
+] as const;
 
 /** @returns the folder that has them in its `node_modules`. @throws where they cannot be fetched */
 export async function installNpmPackages(note: (line: string) => void): Promise<string> {
@@ -24,7 +34,7 @@ export async function installNpmPackages(note: (line: string) => void): Promise<
     announce: () => note("installing peers from npm (40 MB)"),
     fill: async (folder) => {
       for (const file of FILES) cpSync(join(MANIFESTS, file), join(folder, file));
-      await runCommand("npm", ARGS, folder);
+      await runCommand("npm", NPM_CI, folder);
     },
   });
 }

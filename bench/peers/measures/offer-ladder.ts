@@ -16,25 +16,33 @@ const KEEPS_UP = 0.9;
 const LEAST_RATE = 10;
 /** A second of it is as much as any stream of the run holds. */
 const MOST_RATE = 25_600;
+/** One short pause of the machine is not the system's: what falls short is tried again. */
+const TRIES = 2;
 
 /**
- * Doubles the rate as long as the system keeps up. Where readers lost events it goes down instead, until a
- * step is whole: what was lost was not delivered.
+ * Doubles the rate as long as the system keeps up, in one of two tries. Where readers lost events in both it goes down
+ * instead, until a step is whole: what was lost was not delivered.
  *
  * @returns the rate of the next step; nothing, when the ladder is done
  */
 export function nextRate(steps: readonly LadderStep[], firstRate: number): number | undefined {
   const last = steps.at(-1);
   if (last === undefined) return Math.min(MOST_RATE, Math.max(LEAST_RATE, Math.round(firstRate)));
-  const isRising = steps.length === 1 || last.rate > (steps.at(-2)?.rate ?? 0);
-  const next = nextAfter(last, isRising);
+  const tries = steps.filter(({ rate }) => rate === last.rate);
+  const isReached = tries.some((step) => isWhole(step) && keepsUp(step));
+  if (!isReached && tries.length < TRIES) return last.rate;
+  const next = isReached ? raised(steps, last.rate) : lowered(tries, last.rate);
   // Up again after down, or the other way, ends where it has been.
   return next === undefined || steps.some(({ rate }) => rate === next) ? undefined : next;
 }
 
-function nextAfter(last: LadderStep, isRising: boolean): number | undefined {
-  if (!isWhole(last)) return last.rate / 2 >= LEAST_RATE ? Math.round(last.rate / 2) : undefined;
-  return keepsUp(last) && isRising && last.rate * 2 <= MOST_RATE ? last.rate * 2 : undefined;
+function raised(steps: readonly LadderStep[], rate: number): number | undefined {
+  const isFalling = steps.some((step) => step.rate > rate);
+  return isFalling || rate * 2 > MOST_RATE ? undefined : rate * 2;
+}
+
+function lowered(tries: readonly LadderStep[], rate: number): number | undefined {
+  return tries.some(isWhole) || rate / 2 < LEAST_RATE ? undefined : Math.round(rate / 2);
 }
 
 /** The most that was delivered with nothing lost; of nothing but lossy steps, the most of those. */

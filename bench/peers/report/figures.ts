@@ -1,7 +1,8 @@
 /**
  * From samples to figures and ratios. Pure.
  */
-import { spreadOf } from "../../lib/statistics.ts";
+import { figure, spread } from "../../lib/markdown.ts";
+import { spreadOf, type Spread } from "../../lib/statistics.ts";
 import type { TakenSample } from "../comparison.ts";
 import { medianCores, METRICS, type Metric } from "../measures/samples.ts";
 import type { SystemName } from "../system.ts";
@@ -62,10 +63,15 @@ function ratioOf({ better }: Pick<Metric, "better">, { our, their }: { our: numb
   return better === "more" ? our / their : their / our;
 }
 
-/** Where Spillway is behind, the worst first; a ratio that a flawed run went into stands for nothing. */
+/** `×1.5 (1.2 to 3)`; of one round, that alone. */
+export function timesText(times: Spread): string {
+  return `×${times.min === times.max ? figure(times.median) : spread(times)}`;
+}
+
+/** Where Spillway is behind, the worst first; of flawed runs as well, which are marked where they are shown. */
 export function slowestOf(ratios: readonly Ratio[], most: number): Ratio[] {
   return ratios
-    .filter(({ ratio, isFlawed }) => !isFlawed && ratio.median < 1)
+    .filter(({ ratio }) => ratio.median < 1)
     .toSorted((a, b) => a.ratio.median - b.ratio.median)
     .slice(0, most);
 }

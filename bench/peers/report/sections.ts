@@ -3,8 +3,8 @@
  */
 import { figure, spread } from "../../lib/markdown.ts";
 import type { SystemFacts } from "../system.ts";
-import { slowestOf } from "./figures.ts";
-import type { Expectation, Figure, PeersReport } from "./shape.ts";
+import { slowestOf, timesText } from "./figures.ts";
+import type { Figure, PeersReport } from "./shape.ts";
 
 export interface Section {
   readonly heading: string;
@@ -31,11 +31,18 @@ const HOW_TO_READ = [
     "Append rates of the one and the other are not the same thing.",
 ];
 
+const HOW_JUDGED = [
+  "Judged by the median (least to most) of the rounds' ratios, as × in the table; of times it is Spillway's over the other's, 1/×. " +
+    "What Spillway did not deliver whole is missed; what another did not is nothing to compare with. " +
+    "Read from a source and appended to one by one are not compared.",
+];
+const NO_SPILLWAY = "Spillway was not measured.";
+
 export function sectionsOf(report: PeersReport): Section[] {
   const sections = [
     figuresSection(report),
     slowestSection(report),
-    expectationsSection(report.expectations),
+    expectationsSection(report),
     flawsSection(report),
     failuresSection(report),
     systemsSection(report.systems),
@@ -65,7 +72,7 @@ function cellOf({ figures, ratios }: PeersReport, metric: string, system: string
   const found = figures.find((figure) => figure.metric === metric && figure.system === system);
   if (found === undefined) return "–";
   const ratio = ratios.find((candidate) => candidate.metric === metric && candidate.peer === system)?.ratio.median;
-  const mark = found.flaws.length > 0 ? ` ${FLAW_MARK}` : "";
+  const mark = markOf(found.flaws);
   const value =
     found.value === undefined || found.rounds.length < 2 ? figure(found.value?.median) : spread(found.value);
   return `${value}${mark}${ratio === undefined ? "" : ` **×${figure(ratio)}**`}`;
@@ -73,37 +80,51 @@ function cellOf({ figures, ratios }: PeersReport, metric: string, system: string
 
 function slowestSection({ ratios, metrics, figures, systems }: PeersReport): Section {
   const worst = slowestOf(ratios, MOST_SLOWEST);
-  const valueOf = (metric: string, system: string) =>
-    figures.find((figure) => figure.metric === metric && figure.system === system)?.value?.median;
-  const rows = worst.map(({ metric, peer, ratio }) => {
+  const valueOf = (metric: string, system: string, unit: string) => {
+    const found = figures.find((candidate) => candidate.metric === metric && candidate.system === system);
+    return `${figure(found?.value?.median)} ${unit}${markOf(found?.flaws)}`;
+  };
+  const rows = worst.map(({ metric, peer, ratio, isFlawed }) => {
     const found = metrics.find(({ id }) => id === metric);
     const unit = found?.unit ?? "";
     return [
       found?.label ?? metric,
       systems.find(({ name }) => name === peer)?.label ?? peer,
-      `×${spread(ratio)}`,
-      `${figure(valueOf(metric, "spillway"))} ${unit}`,
-      `${figure(valueOf(metric, peer))} ${unit}`,
+      `${timesText(ratio)}${isFlawed ? ` ${FLAW_MARK}` : ""}`,
+      valueOf(metric, "spillway", unit),
+      valueOf(metric, peer, unit),
     ];
   });
-  const lines =
-    rows.length === 0
-      ? ["In no figure of whole runs is Spillway behind."]
-      : ["Its worst ratios, the worst first; below 1 the other is ahead."];
-  const head = ["", "behind", "ratio", "Spillway", "the other"];
-  return { heading: "Where Spillway is slowest", lines, tables: rows.length === 0 ? [] : [{ head, rows }] };
+  const heading = "Where Spillway is slowest";
+  if (!hasSpillway(figures)) return { heading, lines: [NO_SPILLWAY], tables: [] };
+  if (ratios.length === 0) return { heading, lines: ["No peer was measured beside it."], tables: [] };
+  if (rows.length === 0) return { heading, lines: ["In no figure is Spillway behind."], tables: [] };
+  const lines = [
+    `Its worst ratios, the worst first; below 1 the other is ahead. ${FLAW_MARK}: something was missing, of the side that carries the mark.`,
+  ];
+  return { heading, lines, tables: [{ head: ["", "behind", "ratio", "Spillway", "the other"], rows }] };
 }
 
-function expectationsSection(expectations: readonly Expectation[]): Section {
+function expectationsSection({ expectations, figures }: PeersReport): Section {
+  const heading = "Expected figures";
+  if (!hasSpillway(figures)) return { heading, lines: [`${NO_SPILLWAY} Nothing of it can be judged.`], tables: [] };
   const head = ["expected", "wanted", "got", "", "from"];
-  const rows = expectations.map(({ text, wanted, isMost, got, verdict, detail }) => [
+  const rows = expectations.map(({ text, wanted, isMost, got, verdict, detail, reason }) => [
     text,
     `${isMost ? "≤" : "≥"} ${wanted}`,
     figure(got),
     verdict === "missed" ? "**missed**" : verdict,
-    detail,
+    reason === undefined ? detail : `${detail}. ${reason}`,
   ]);
-  return { heading: "Expected figures", lines: [], tables: [{ head, rows }] };
+  return { heading, lines: HOW_JUDGED, tables: [{ head, rows }] };
+}
+
+function hasSpillway(figures: readonly Figure[]): boolean {
+  return figures.some(({ system }) => system === "spillway");
+}
+
+function markOf(flaws: readonly string[] = []): string {
+  return flaws.length > 0 ? ` ${FLAW_MARK}` : "";
 }
 
 function flawsSection({ figures, metrics, systems }: PeersReport): Section | undefined {

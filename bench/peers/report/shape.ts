@@ -10,7 +10,7 @@ import type { MissingSystem, SystemFacts, SystemName } from "../system.ts";
 
 export interface PeersReport {
   readonly kind: "peers";
-  readonly version: 1;
+  readonly version: 2;
   /** UTC, to the second, without a zone. */
   readonly date: string;
   readonly command: string;
@@ -61,8 +61,11 @@ export interface Expectation {
   /** Least that is wanted of `got`, or the most where `isMost`. */
   readonly wanted: number;
   readonly isMost: boolean;
+  /** The median of the rounds' ratios, as in the table. */
   readonly got: number | undefined;
-  readonly verdict: "met" | "missed" | "not measured";
+  readonly verdict: "met" | "missed" | "not comparable" | "not measured";
   /** What it was computed from, in words. */
   readonly detail: string;
+  /** Why it is not met, where that is not by the figures alone. */
+  readonly reason?: string;
 }

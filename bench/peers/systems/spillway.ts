@@ -10,14 +10,13 @@ import { promisify } from "node:util";
 
 import { startService, WORKERD, type Service, type ServiceOptions } from "../../../test/fixtures/workerd-service.ts";
 import type { PeerStream, PlannedRequest, StartSystem, SystemFacts, SystemHome } from "../system.ts";
-import { bufferFor } from "./spillway-buffer.ts";
+import { settingsFor, settingsNotes } from "./spillway-settings.ts";
 import { storedDatabaseBytes } from "./stored-database.ts";
 
 const run = promisify(execFile);
 const ROOT = resolve(import.meta.dirname, "../../..");
 /** Longer than SSE_COMMIT_INTERVAL_MS, after which all is written. */
 const WRITTEN_AFTER_MS = 1500;
-const ONE_HOUR_MS = 3_600_000;
 
 const ALL_EVENTS = "0-0";
 
@@ -34,22 +33,13 @@ export function spillway(bundle: NonNullable<ServiceOptions["bundle"]>): StartSy
   };
 }
 
-function varsFor({ maxReaders, sourceOrigin, maxEvents }: SystemHome): Record<string, unknown> {
-  return {
-    ROUTES: [{ name: "b", upstream: sourceOrigin, method: "GET" }],
-    CLIENT_AUTH: "none",
-    SSE_MAX_CLIENTS: maxReaders,
-    ...bufferFor(maxEvents),
-    // There is no bucket for the lake here: its shards take telemetry, and never get to write a file.
-    ICEBERG_BUFFER_SIZE: 20_000,
-    ICEBERG_BUFFER_TIMEOUT_MS: ONE_HOUR_MS,
-  };
+function varsFor(home: SystemHome): Record<string, unknown> {
+  return { ...settingsFor(home), ROUTES: [{ name: "b", upstream: home.sourceOrigin, method: "GET" }] };
 }
 
-async function factsOf({ maxReaders, maxEvents }: SystemHome): Promise<SystemFacts> {
+async function factsOf(home: SystemHome): Promise<SystemFacts> {
   const { stdout } = await run(WORKERD, ["--version"]);
   const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
-  const limits = Object.entries(bufferFor(maxEvents)).map(([name, value]) => `${name}=${value}`);
   return {
     name: "spillway",
     label: "Spillway",
@@ -58,8 +48,7 @@ async function factsOf({ maxReaders, maxEvents }: SystemHome): Promise<SystemFac
     producing: "source",
     cannot: [],
     notes: [
-      `Defaults but for CLIENT_AUTH=none, SSE_MAX_CLIENTS=${maxReaders} and ${limits.join(", ")}.`,
-      "Telemetry goes to its shards, which write no file: there is no bucket here.",
+      ...settingsNotes(home),
       "Here each commit of each object is an fsync on workerd's one thread: many streams at once wait for the disk.",
       "A reader without a position is sent what there is before what comes.",
       "Bytes stored are the stream's database, with its tables, record and free space.",

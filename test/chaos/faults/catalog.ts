@@ -20,6 +20,12 @@ export function readFromCatalog(scene: ChaosScene, catalog: CatalogServer): void
     await flushLake(scene.service);
     const metadata = catalog.table(TABLE)?.metadata;
     if (metadata === undefined) throw new Error("the catalog has no table");
-    return readRows(scene.service, metadata as unknown as IcebirdMetadata);
+    const rows = await readRows(scene.service, metadata as unknown as IcebirdMetadata);
+    const newest = metadata.snapshots?.at(-1);
+    const counted = Number(newest?.summary["total-records"] ?? 0);
+    // A commit that was made twice adds what readers of the newer one alone may not see.
+    if (counted !== rows.length)
+      throw new Error(`the catalog counts ${counted} rows, and the table has ${rows.length}`);
+    return rows;
   };
 }

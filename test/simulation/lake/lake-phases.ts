@@ -92,6 +92,11 @@ export const CALL_FAULTS = [
   "throttled",
 ] as const;
 
+/** Writes that must be first: the bucket may ask for fewer of them. */
+export function canBeThrottled(label: string): boolean {
+  return label === "commit table" || (label.startsWith("put ") && label !== "put hint");
+}
+
 export function phaseOfShard(storage: SimStorage, calls: readonly string[]): string {
   const calling = SHARD_CALLS.find(([label]) => calls.includes(label));
   if (calling !== undefined) return calling[1];

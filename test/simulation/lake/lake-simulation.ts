@@ -6,30 +6,15 @@ import { keyOf } from "../../../durable-objects/iceberg/locations.ts";
 import { readTableRows, rowKeys } from "../../fixtures/icebird-table.ts";
 import type { Coverage } from "../coverage.ts";
 import { Random } from "../random.ts";
+import { Aim } from "./aims.ts";
 import { DiskDamage } from "./disk-damage.ts";
 import { LakeWorld, SHARDS_MAX } from "./lake-world.ts";
 import { breach } from "./lake-violation.ts";
-import { NO_FAULTS, type FaultRates } from "./network.ts";
+import { NO_FAULTS } from "./network.ts";
 import { Operator } from "./operator.ts";
 import { Producer } from "./producer.ts";
+import { CALM, MILD, WILD } from "./weather.ts";
 
-const CALM: FaultRates = { ...NO_FAULTS, lateAnswer: 0.05, partialDelete: 0.6 };
-const MILD: FaultRates = {
-  lateAnswer: 0.1,
-  failBefore: 0.02,
-  failAfter: 0.02,
-  timeout: 0.01,
-  throttle: 0.02,
-  partialDelete: 0.6,
-};
-const WILD: FaultRates = {
-  lateAnswer: 0.4,
-  failBefore: 0.08,
-  failAfter: 0.08,
-  timeout: 0.08,
-  throttle: 0.1,
-  partialDelete: 0.5,
-};
 const WEATHER_STEPS = 40;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -78,6 +63,7 @@ export class LakeSimulation {
   private readonly operator: Operator;
   private readonly damage: DiskDamage;
   private readonly hasManyCommits: boolean;
+  private readonly weights: Readonly<Record<Action, number>>;
   private steps = 0;
   private busySinceMs: number | undefined;
   private unfinishedSinceMs: number | undefined;
@@ -85,10 +71,14 @@ export class LakeSimulation {
   constructor(seed: number) {
     this.random = new Random(seed);
     this.hasManyCommits = seed % MANY_COMMITS_EVERY === 1;
-    const hasRestCatalog = this.random.chance(0.25);
+    const aim = Aim.of(seed);
+    const weights: Record<Action, number> = { ...WEIGHTS };
+    for (const [action, factor] of Object.entries(aim?.means ?? {})) weights[action as Action] *= factor;
+    this.weights = weights;
+    const hasRestCatalog = this.random.chance(0.25) || aim?.needsRestCatalog === true;
     const hasForeignCommitter = this.random.chance(0.4);
     const hasSmallWindow = this.random.chance(0.3);
-    this.world = new LakeWorld(this.random, { hasRestCatalog, hasForeignCommitter, hasSmallWindow });
+    this.world = new LakeWorld(this.random, { hasRestCatalog, hasForeignCommitter, hasSmallWindow, aim });
     this.producer = new Producer(this.world, this.random);
     this.operator = new Operator(this.world, this.random);
     this.world.onDropped = (index, exported) => this.producer.replay(index, exported);
@@ -121,9 +111,10 @@ export class LakeSimulation {
   async step(): Promise<string> {
     if (this.steps++ % WEATHER_STEPS === 0) this.changeWeather();
     let done: string | undefined;
-    while (done === undefined) done = await this.act(this.random.weighted(WEIGHTS));
+    while (done === undefined) done = await this.act(this.random.weighted(this.weights));
+    const struck = this.strikeWhatIsAimedAt();
     await this.verify();
-    return done;
+    return struck === undefined ? done : `${done}; aimed: ${struck}`;
   }
 
   /** Faults stop, time goes on: everything must come to its end by itself. */
@@ -131,6 +122,7 @@ export class LakeSimulation {
     const { world, producer, random } = this;
     const { network } = world;
     network.faults = NO_FAULTS;
+    world.aim?.end();
     world.crashRate = 0;
     world.diskFullRate = 0;
     for (let steps = 0; this.isRestless(); steps++) {
@@ -358,18 +350,33 @@ export class LakeSimulation {
     // On their own for a while: a sweep makes many calls, and would seldom come to its end among others.
     for (let moves = 0; moves < RECOVERY_MOVES && network.hasCalls; moves++) {
       await network.moveOne();
+      this.strikeWhatIsAimedAt();
       await this.verify();
     }
     return "hours pass, then a commit, a compaction and a sweep";
   }
 
-  private changeSkew(): string {
+  /** Between two turns; what strikes within one, the object sees to. */
+  private strikeWhatIsAimedAt(): string | undefined {
+    const { aim, processes } = this.world;
+    if (aim?.isAfter("crash between turns", "clock set back", "clock set forward") !== true) return undefined;
+    const { fault } = aim.cell;
+    const process = processes.find((one) => one.isUp && aim.strikes(fault, one.phase()));
+    if (process === undefined) return undefined;
+    if (fault !== "crash between turns") return this.changeSkew(fault);
+    process.crash();
+    return `${process.name} dies`;
+  }
+
+  private changeSkew(wanted?: string): string {
     const { network } = this.world;
     const before = network.skewMs;
-    network.skewMs = this.random.int(-SKEW_MAX_MS, SKEW_MAX_MS);
+    const least = wanted === "clock set forward" ? Math.min(before + 1, SKEW_MAX_MS) : -SKEW_MAX_MS;
+    const most = wanted === "clock set back" ? Math.max(before - 1, -SKEW_MAX_MS) : SKEW_MAX_MS;
+    network.skewMs = this.random.int(least, most);
     const fault = network.skewMs < before ? "clock set back" : "clock set forward";
     this.coverage.note(fault);
-    for (const process of this.world.processes) if (process.isUp) process.struck(fault);
+    for (const process of this.world.processes) process.clockChanged(fault);
     return `clock is off by ${network.skewMs} ms`;
   }
 

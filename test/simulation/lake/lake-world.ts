@@ -9,6 +9,7 @@ import type { LakeSettings } from "../../../protocol/lake-settings.ts";
 import type { LakeTelemetry } from "../../../protocol/telemetry.ts";
 import { Coverage } from "../coverage.ts";
 import type { Random } from "../random.ts";
+import type { Aim } from "./aims.ts";
 import { exportedEvents, type ExportedEvent } from "./exported-events.ts";
 import { holdWindow } from "./held-window.ts";
 import { LakeCheck, type Deployment } from "./lake-check.ts";
@@ -36,6 +37,8 @@ export interface WorldPlan {
   readonly hasForeignCommitter: boolean;
   /** Whether shards recognise duplicates only for a short while. */
   readonly hasSmallWindow: boolean;
+  /** What is to be struck in it. */
+  readonly aim: Aim | undefined;
 }
 
 export class LakeWorld {
@@ -54,13 +57,15 @@ export class LakeWorld {
   crashRate = 0;
   /** Chance that storage refuses a write. */
   diskFullRate = 0;
+  readonly aim: Aim | undefined;
   private readonly random: Random;
   private readonly restoreWindow: () => void;
 
   constructor(random: Random, plan: WorldPlan) {
     this.random = random;
+    this.aim = plan.aim;
     this.settings = pickSettings(random);
-    this.network = new Network(random, this.coverage);
+    this.network = new Network(random, this.coverage, plan.aim);
     this.bucket = new SimBucket(() => this.network.elapsedMs);
     this.bucket.onDelete = (count) => this.coverage.note("objects swept", count);
     const windowEvents = plan.hasSmallWindow ? random.int(20, 60) : DEDUP_WINDOW_EVENTS;
@@ -135,6 +140,7 @@ export class LakeWorld {
     return {
       network: this.network,
       coverage: this.coverage,
+      aim: this.aim,
       planCrash: () => {
         if (!this.random.chance(this.crashRate)) return undefined;
         return this.random.chance(0.3) ? "before commit" : this.random.int(0, 8);

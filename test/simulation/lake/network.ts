@@ -7,6 +7,7 @@
  */
 import type { Coverage } from "../coverage.ts";
 import type { Random } from "../random.ts";
+import type { Aim } from "./aims.ts";
 
 /** What no call outlasts, as the objects' own limits have it. */
 const CALL_TIMEOUT_MS = 30_000;
@@ -89,10 +90,12 @@ export class Network {
   private timers: Timer[] = [];
   private readonly random: Random;
   private readonly coverage: Coverage;
+  private readonly aim: Aim | undefined;
 
-  constructor(random: Random, coverage: Coverage) {
+  constructor(random: Random, coverage: Coverage, aim: Aim | undefined) {
     this.random = random;
     this.coverage = coverage;
+    this.aim = aim;
   }
 
   /** The objects' clock. */
@@ -204,23 +207,24 @@ export class Network {
       if (call.state === "asked" && target - call.askedAtMs < LATE_EFFECT_MAX_MS) this.haunt(call);
       await this.refuse(call, new Error(`${call.label} took longer than ${CALL_TIMEOUT_MS} ms`));
       this.coverage.note("call timed out");
+      this.coverage.strike(callState(call), "given up by its caller");
     }
   }
 
   private async moveAsked(call: Call): Promise<string> {
     const { random, faults } = this;
-    if (random.chance(faults.failBefore)) {
+    if (random.chance(faults.failBefore) || this.isAimedAt(call, "fails before its effect")) {
       this.coverage.strike(callState(call), "fails before its effect");
       await this.refuse(call, new Error("the network failed"));
       return `${call.label} fails before its effect`;
     }
-    if (random.chance(faults.timeout)) {
+    if (random.chance(faults.timeout) || this.isAimedAt(call, "given up by its caller", "late effect")) {
       this.coverage.strike(callState(call), "given up by its caller");
       this.haunt(call);
       await this.refuse(call, new Error(`${call.label} took too long`));
       return `${call.label} is given up`;
     }
-    if (call.isThrottled && random.chance(faults.throttle)) {
+    if (call.isThrottled && (random.chance(faults.throttle) || this.isAimedAt(call, "throttled"))) {
       this.coverage.note("throttled");
       this.coverage.strike(callState(call), "throttled");
       call.state = "answered";
@@ -235,7 +239,7 @@ export class Network {
     });
     // `arrive` may have replied: the compiler cannot see that.
     const state: string = call.state;
-    if (state !== "answered" || random.chance(faults.lateAnswer)) {
+    if (state !== "answered" || random.chance(faults.lateAnswer) || this.isAimedAt(call, "late answer")) {
       if (state === "answered") this.coverage.strike(callState(call), "late answer");
       return `${call.label} arrives`;
     }
@@ -243,7 +247,7 @@ export class Network {
   }
 
   private async moveAnswered(call: Call): Promise<string> {
-    if (this.random.chance(this.faults.failAfter)) {
+    if (this.random.chance(this.faults.failAfter) || this.isAimedAt(call, "answer lost")) {
       this.coverage.note(`effect without an answer: ${call.label}`);
       this.coverage.strike(callState(call), "answer lost");
       await this.refuse(call, new Error("the answer was lost"));
@@ -251,6 +255,13 @@ export class Network {
     }
     await this.deliver(call);
     return `${call.label} is answered`;
+  }
+
+  private isAimedAt(call: Call, ...faults: readonly string[]): boolean {
+    const { aim } = this;
+    if (aim === undefined) return false;
+    const state = callState(call);
+    return faults.some((fault) => aim.strikes(fault, state) || (fault === "answer lost" && aim.loses(state)));
   }
 
   private reply(call: Call, answer: NonNullable<Call["answer"]>): void {

@@ -7,10 +7,12 @@
  */
 import type { Coverage } from "../coverage.ts";
 import { SimStorage } from "../sim-storage.ts";
+import type { Aim } from "./aims.ts";
 import { quiet, type Call, type Caller, type Network, type Reply } from "./network.ts";
 
 /** How soon the platform fires an alarm again whose handler did not come to its end. */
 export const ALARM_RETRY_MS = 2000;
+const TURN_FAULTS = ["crash in the middle of a turn", "crash in the middle of a transaction", "refused write"];
 
 /** One life of an object, as its code sees it. */
 export interface Life extends Caller {
@@ -34,6 +36,8 @@ export interface ProcessDeps {
   readonly isDiskFull: () => boolean;
   /** What an object with this storage is in, whose calls under way are these. */
   readonly phaseOf: (storage: SimStorage, calls: readonly string[]) => string;
+  /** What the seed aims at. */
+  readonly aim: Aim | undefined;
 }
 
 class SimLife<T extends AlarmedObject> implements Life {
@@ -82,6 +86,11 @@ export class SimProcess<T extends AlarmedObject> {
   private body: { readonly object: T; readonly life: SimLife<T> } | undefined;
   private outbox: Call[] = [];
   private commits: (() => void)[] = [];
+  /** Call whose answer the running turn deals with, or what else has set it off. */
+  private cause: string | undefined;
+  /** Set off while the object was up, and not seen by it yet. */
+  private clockFault: string | undefined;
+  private isRefusing = false;
   private readonly serving = new Set<Reply>();
 
   constructor(name: string, make: (life: Life) => T, deps: ProcessDeps) {
@@ -90,9 +99,9 @@ export class SimProcess<T extends AlarmedObject> {
     this.deps = deps;
     // Not while the object is woken: the platform would only wake it again.
     this.storage.shouldFail = (kind) => {
-      const isRefused = this.isUp && kind === "write" && deps.isDiskFull();
+      const isRefused = this.isUp && kind === "write" && (deps.isDiskFull() || this.isRefusing);
       if (isRefused) this.refusedAtMs = deps.network.clock();
-      if (isRefused) this.struck("refused write");
+      if (isRefused) this.struck("refused write", this.cause);
       return isRefused;
     };
   }
@@ -107,9 +116,19 @@ export class SimProcess<T extends AlarmedObject> {
 
   /** Notes what has struck the object, and what it was in. @param cause call whose answer it was just dealing with */
   struck(fault: string, cause?: string): void {
-    const { network, coverage, phaseOf } = this.deps;
+    this.deps.coverage.strike(this.phase(cause), fault);
+  }
+
+  /** @param cause as of {@link struck} */
+  phase(cause?: string): string {
+    const { network, phaseOf } = this.deps;
     const waiting = this.body === undefined ? [] : network.callsOf(this.body.life).map(({ label }) => label);
-    coverage.strike(phaseOf(this.storage, cause === undefined ? waiting : [...waiting, cause]), fault);
+    return phaseOf(this.storage, cause === undefined ? waiting : [...waiting, cause]);
+  }
+
+  /** The clock was changed: strikes the object when it next looks at it, if it lives so long. */
+  clockChanged(fault: string): void {
+    if (this.isUp) this.clockFault = fault;
   }
 
   /** Whether anything of this object's is under way. */
@@ -128,7 +147,14 @@ export class SimProcess<T extends AlarmedObject> {
     const alarmBefore = this.alarmAtMs;
     this.outbox = [];
     this.commits = [];
+    this.cause = cause;
+    if (this.clockFault !== undefined) this.struck(this.clockFault, cause);
+    this.clockFault = undefined;
+    const aimed = this.aimedFault(cause);
     storage.beginTurn();
+    this.isRefusing = aimed === "refused write";
+    storage.crashInTransaction = aimed === "crash in the middle of a transaction";
+    if (aimed === "crash in the middle of a turn") storage.crashBeforeCommit = true;
     const plan = deps.planCrash();
     if (plan === "before commit") storage.crashBeforeCommit = true;
     else if (plan !== undefined) storage.crashAfterStatements = plan;
@@ -152,10 +178,20 @@ export class SimProcess<T extends AlarmedObject> {
       return;
     }
     storage.crashAfterStatements = undefined;
+    storage.crashInTransaction = false;
+    this.isRefusing = false;
     storage.commitTurn();
     for (const commit of this.commits) commit();
     for (const call of this.outbox) deps.network.push(call);
     this.outbox = [];
+  }
+
+  /** Which fault the seed aims at what this turn is about; `undefined` for none, or where it misses. */
+  private aimedFault(cause: string): string | undefined {
+    const { aim } = this.deps;
+    if (aim?.isAfter(...TURN_FAULTS) !== true || !this.isUp) return undefined;
+    const { fault } = aim.cell;
+    return aim.strikes(fault, this.phase(cause)) ? fault : undefined;
   }
 
   private wake(): { object: T; life: SimLife<T> } {
@@ -218,6 +254,9 @@ export class SimProcess<T extends AlarmedObject> {
     this.commits = [];
     this.storage.crashAfterStatements = undefined;
     this.storage.crashBeforeCommit = false;
+    this.storage.crashInTransaction = false;
+    this.isRefusing = false;
+    this.clockFault = undefined;
     if (this.body !== undefined) {
       this.body.life.isAlive = false;
       this.deps.network.abandon(this.body.life);

@@ -2,8 +2,21 @@
  * The states and faults of both halves, and what is known of their cells.
  */
 import { STREAM_FAULTS, STREAM_PHASES } from "../phases.ts";
-import { CALL_FAULTS, CALL_LABELS, PROCESS_FAULTS, SHARD_PHASES, TABLE_PHASES } from "../lake/lake-phases.ts";
+import {
+  CALL_FAULTS,
+  CALL_LABELS,
+  canBeThrottled,
+  PROCESS_FAULTS,
+  SHARD_PHASES,
+  TABLE_PHASES,
+} from "../lake/lake-phases.ts";
+import { AIMED_STATES } from "../lake/aims.ts";
 import type { Matrix } from "./matrices.ts";
+
+/** So many seeds reach what chance brings about now and then: half the default. */
+const SEEDS = 10_000;
+/** For what little time passes in, or is seldom come to: the default. */
+const MORE_SEEDS = 20_000;
 
 const FINISHED = new Set(["completed", "failed", "cancelled", "interrupted", "expired"]);
 const GIVING_WAY = new Set(["eviction", "fold", "trimmed payload", "compression"]);
@@ -16,6 +29,8 @@ const OF_READERS = new Set([
 ]);
 
 const BY_RELIEF = new Set(["fold", "trimmed payload", "compression", "snapshot overtaken"]);
+/** Little time passes in these. */
+const BRIEF = new Set(["beginning", "open", "end not told yet", "asleep"]);
 
 const STREAM: Matrix = {
   half: "stream",
@@ -51,19 +66,13 @@ const STREAM: Matrix = {
     }
     return undefined;
   },
-  // Relief goes on after the end only where the end came in the middle of it; before the first event, between the
-  // end and its announcement, and in a restart, little time passes.
-  isRare: (state, fault) =>
-    BRIEF.has(state) ||
-    fault === "snapshot overtaken" ||
-    (FINISHED.has(state) &&
-      (BY_RELIEF.has(fault) || fault === "reader stalls" || fault === "crash in the middle of a transaction")),
+  askedFrom(state, fault) {
+    // A reader that is behind by a snapshot, at the moment at which the stream ends: no promise is apart there.
+    if (fault === "snapshot overtaken" && state !== "streaming, three quarters full") return undefined;
+    const isSeldom = BRIEF.has(state) || (FINISHED.has(state) && (BY_RELIEF.has(fault) || fault === "reader stalls"));
+    return isSeldom || fault === "crash in the middle of a transaction" ? MORE_SEEDS : SEEDS;
+  },
 };
-
-const BRIEF = new Set(["beginning", "open", "end not told yet", "asleep"]);
-
-const REST_CALLS = new Set(["load table", "commit table"]);
-const THROTTLED_CALLS = new Set(["commit table"]);
 
 const CALLS: Matrix = {
   half: "lake",
@@ -71,26 +80,11 @@ const CALLS: Matrix = {
   states: CALL_LABELS.map((label) => `call: ${label}`),
   faults: CALL_FAULTS,
   impossible(state, fault) {
-    const label = state.slice("call: ".length);
-    const isPutIfAbsent = label.startsWith("put ") && label !== "put hint";
-    if (fault === "throttled" && !isPutIfAbsent && !THROTTLED_CALLS.has(label))
-      return "only writes that must be first are throttled";
-    return undefined;
+    const isOther = fault === "throttled" && !canBeThrottled(state.slice("call: ".length));
+    return isOther ? "only writes that must be first are throttled" : undefined;
   },
-  isRare: (state) => RARE_CALLS.has(state.slice("call: ".length)) || REST_CALLS.has(state.slice("call: ".length)),
+  askedFrom: (state) => (AIMED_STATES.has(state) ? MORE_SEEDS : SEEDS),
 };
-const RARE_CALLS = new Set([
-  "withdraw",
-  "put dead letters",
-  "head data file",
-  "get data file",
-  "put compacted file",
-  "get manifest",
-  "delete",
-  "head manifest",
-  "get manifest list",
-  "location",
-]);
 
 const OBJECTS: Matrix = {
   half: "lake",
@@ -98,17 +92,7 @@ const OBJECTS: Matrix = {
   states: [...SHARD_PHASES, ...TABLE_PHASES],
   faults: PROCESS_FAULTS,
   impossible: () => undefined,
-  // A transaction is short; and of a call's answer few write anything.
-  isRare: (state, fault) =>
-    RARE_PHASES.has(state) ||
-    fault === "crash in the middle of a transaction" ||
-    (fault === "refused write" && TABLE_PHASES.includes(state)),
+  askedFrom: (state) => (AIMED_STATES.has(state) ? MORE_SEEDS : SEEDS),
 };
-const RARE_PHASES = new Set([
-  "shard: withdrawing a batch",
-  "shard: writing dead letters",
-  "shard: looking at a file that is there",
-  "table: compacting",
-]);
 
 export const MATRICES: readonly Matrix[] = [STREAM, OBJECTS, CALLS];

@@ -11,6 +11,9 @@ export const HELP = `Runs both simulators over many seeds on all cores, says whi
 and puts deliberate faults into the code to see that each is found.
 
   --seeds A..B       seeds of each half (default 1..20000)
+  --from-date DATE   other seeds for each day: these, moved on by their number for every day to DATE
+                     (YYYY-MM-DD, or today)
+  --offset N         these, moved on by N
   --steps N          steps of each seed (default 300 of streams, 120 of the lake)
   --only HALF        stream or lake
   --workers N        threads (default: one for each core)
@@ -23,12 +26,16 @@ and puts deliberate faults into the code to see that each is found.
 Examples:
   npm run sim:nightly
   npm run sim:nightly -- --seeds 1..2000 --only lake
+  npm run sim:nightly -- --from-date today
   npm run sim:nightly -- --mutants-only
 
-Ends with 0 where all holds, 1 where a seed fails, a deliberate fault survives or a cell that has to be
-reached was not (asked of 10,000 seeds and more), 2 for a mistaken call, 130 when interrupted.`;
+Ends with 0 where all holds, 1 where a seed fails, a thread hangs or dies, a deliberate fault is not caught by
+a broken promise, or a cell that has to be reached by so many seeds was not (of most: 10,000), 2 for a mistaken call, 130 when interrupted.`;
 
 const DEFAULT_RANGE = { first: 1, last: 20_000 };
+const DAY_MS = 86_400_000;
+/** What the generator of random numbers tells apart. */
+const SEED_MAX = 2 ** 32 - 1;
 const DEFAULT_MUTANT_SEEDS = 400;
 const DEFAULT_STEPS: Readonly<Record<Half, number>> = { stream: 300, lake: 120 };
 
@@ -45,11 +52,13 @@ export interface NightlyOptions {
 }
 
 /** @throws {UsageError} and TypeError where the call is mistaken */
-export function readOptions(args: readonly string[]): NightlyOptions {
+export function readOptions(args: readonly string[], nowMs = Date.now()): NightlyOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
       seeds: { type: "string" },
+      "from-date": { type: "string" },
+      offset: { type: "string" },
       steps: { type: "string" },
       only: { type: "string" },
       workers: { type: "string" },
@@ -64,7 +73,7 @@ export function readOptions(args: readonly string[]): NightlyOptions {
   const steps = values.steps === undefined ? undefined : positive(values.steps, "steps");
   return {
     isHelp: values.help,
-    range: values.seeds === undefined ? DEFAULT_RANGE : readRange(values.seeds),
+    range: readMovedRange(values, nowMs),
     steps: steps === undefined ? DEFAULT_STEPS : { stream: steps, lake: steps },
     halves: values.only === undefined ? HALVES : [readHalf(values.only)],
     workers: values.workers === undefined ? availableParallelism() : positive(values.workers, "workers"),
@@ -74,6 +83,29 @@ export function readOptions(args: readonly string[]): NightlyOptions {
     hasMutants: !values["no-mutants"],
     out: values.out,
   };
+}
+
+interface RangeTexts {
+  readonly seeds?: string | undefined;
+  readonly "from-date"?: string | undefined;
+  readonly offset?: string | undefined;
+}
+
+function readMovedRange({ seeds, "from-date": date, offset }: RangeTexts, nowMs: number): SeedRange {
+  const { first, last } = seeds === undefined ? DEFAULT_RANGE : readRange(seeds);
+  if (date !== undefined && offset !== undefined) throw new UsageError("--from-date or --offset, not both");
+  let by = offset === undefined ? 0 : readCount(offset, "offset");
+  if (date !== undefined) by = Math.floor(readDateMs(date, nowMs) / DAY_MS) * (last - first + 1);
+  if (last + by > SEED_MAX) throw new UsageError(`--seeds: ${last + by} is the last, allowed is ${SEED_MAX} at most`);
+  return { first: first + by, last: last + by };
+}
+
+function readDateMs(text: string, nowMs: number): number {
+  const timeMs = text === "today" ? nowMs : Date.parse(`${text}T00:00:00Z`);
+  const isDate = text === "today" || /^\d{4}-\d{2}-\d{2}$/.test(text);
+  if (!isDate || Number.isNaN(timeMs) || timeMs < 0)
+    throw new UsageError(`--from-date: found ${text}, allowed are YYYY-MM-DD and today`);
+  return timeMs;
 }
 
 function positive(text: string, option: string): number {

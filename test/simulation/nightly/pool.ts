@@ -1,91 +1,119 @@
 /**
  * Runs tasks on threads, as many at once as there are threads. A thread that takes too long over a task is
- * ended, and the task counts as hung.
+ * ended, one that dies is replaced: the task is noted as trouble with what it had found, and the others go on.
  */
+import type { EventEmitter } from "node:events";
 import { Worker } from "node:worker_threads";
 
-import type { Outcome, Task } from "./tasks.ts";
+import type { Failure, Outcome, Task, ThreadMessage, Trouble } from "./tasks.ts";
+
+/** What no seed brings about is wrong with all of them: so many, and the rest is not tried. */
+const TROUBLES_MAX = 20;
+
+/** As much of a `Worker` as is needed. */
+export interface Thread extends EventEmitter {
+  postMessage(value: unknown): void;
+  terminate(): Promise<number>;
+}
 
 export interface PoolOptions {
   readonly workers: number;
   /** Longest that one task may take. */
   readonly taskMaxMs: number;
   readonly onOutcome: (outcome: Outcome) => void;
-  readonly onHang: (task: Task) => void;
+  /** A failing seed, as soon as it is found. It comes again with the outcome, or with the trouble. */
+  readonly onFailure: (failure: Failure) => void;
+  readonly onTrouble: (trouble: Trouble, failures: readonly Failure[]) => void;
+  readonly newThread?: () => Thread;
 }
 
-type Message = { readonly outcome: Outcome } | { readonly error: string };
+interface Answer {
+  readonly outcome: Outcome | undefined;
+  readonly trouble: Trouble | undefined;
+  readonly failures: readonly Failure[];
+}
 
 export class SeedPool {
   private readonly options: PoolOptions;
-  private readonly running = new Set<Worker>();
+  private readonly running = new Set<Thread>();
   private isEnded = false;
+  private troubles = 0;
 
   constructor(options: PoolOptions) {
     this.options = options;
   }
 
-  /** Until all tasks are done, or the pool is ended. */
+  /** Until all tasks are done, the pool is ended or there is too much trouble. */
   async run(tasks: readonly Task[]): Promise<void> {
     const left = [...tasks];
-    const next = () => (this.isEnded ? undefined : left.shift());
+    const next = () => (this.isEnded || this.troubles >= TROUBLES_MAX ? undefined : left.shift());
     await Promise.all(Array.from({ length: this.options.workers }, () => this.work(next)));
   }
 
   /** No more tasks; those under way are given up. */
   async end(): Promise<void> {
     this.isEnded = true;
-    await Promise.all([...this.running].map((worker) => worker.terminate()));
+    await Promise.all([...this.running].map((thread) => thread.terminate()));
   }
 
   private async work(next: () => Task | undefined): Promise<void> {
-    let worker: Worker | undefined;
+    let thread: Thread | undefined;
     for (let task = next(); task !== undefined; task = next()) {
-      worker ??= this.start();
-      const message = await this.ask(worker, task);
-      if (this.isEnded) break;
-      if (message === undefined) {
-        this.options.onHang(task);
-        await this.stop(worker);
-        worker = undefined;
-      } else if ("error" in message) {
-        throw new Error(`a thread failed at ${JSON.stringify(task)}: ${message.error}`);
-      } else {
-        this.options.onOutcome(message.outcome);
+      thread ??= this.start();
+      const { outcome, trouble, failures } = await this.ask(thread, task);
+      if (outcome !== undefined) {
+        this.options.onOutcome(outcome);
+        continue;
       }
+      await this.stop(thread);
+      thread = undefined;
+      if (this.isEnded || trouble === undefined) break;
+      this.troubles++;
+      this.options.onTrouble(trouble, failures);
     }
-    if (worker !== undefined) await this.stop(worker);
+    if (thread !== undefined) await this.stop(thread);
   }
 
-  private start(): Worker {
-    const worker = new Worker(new URL("seed-worker.ts", import.meta.url));
-    this.running.add(worker);
-    return worker;
+  private start(): Thread {
+    const thread = this.options.newThread?.() ?? new Worker(new URL("seed-worker.ts", import.meta.url));
+    this.running.add(thread);
+    return thread;
   }
 
-  private async stop(worker: Worker): Promise<void> {
-    this.running.delete(worker);
-    await worker.terminate();
+  private async stop(thread: Thread): Promise<void> {
+    this.running.delete(thread);
+    // A thread that comes down late has nothing more to say.
+    thread.on("error", () => undefined);
+    await thread.terminate();
   }
 
-  /** @returns `undefined` where the thread took too long, or has ended */
-  private ask(worker: Worker, task: Task): Promise<Message | undefined> {
-    return new Promise((resolve, reject) => {
-      const settle = (message: Message | undefined) => {
+  private ask(thread: Thread, task: Task): Promise<Answer> {
+    return new Promise((resolve) => {
+      const failures: Failure[] = [];
+      let seed: number | undefined;
+      const settle = (outcome: Outcome | undefined, trouble?: Trouble) => {
         clearTimeout(timer);
-        worker.off("message", onMessage).off("exit", onExit).off("error", onError);
-        resolve(message);
+        thread.off("message", onMessage).off("exit", onExit).off("error", onError);
+        resolve({ outcome, trouble, failures });
       };
-      const onMessage = (message: Message) => settle(message);
-      const onExit = () => settle(undefined);
-      const onError = (error: Error) => {
-        clearTimeout(timer);
-        reject(error);
+      const fail = (kind: Trouble["kind"], message: string) => settle(undefined, { kind, task, seed, message });
+      const onMessage = (message: ThreadMessage) => {
+        if (message.kind === "outcome") return settle(message.outcome);
+        if (message.kind === "error") return fail("died", message.error);
+        if (message.kind === "seed") {
+          ({ seed } = message);
+          return;
+        }
+        failures.push(message.failure);
+        this.options.onFailure(message.failure);
       };
-      const timer = setTimeout(() => settle(undefined), this.options.taskMaxMs);
-      worker.on("message", onMessage).on("exit", onExit).on("error", onError);
+      const onExit = (code: number) => fail("died", `the thread ended with ${code}`);
+      const onError = (error: Error) => fail("died", error.stack ?? error.message);
+      const { taskMaxMs } = this.options;
+      const timer = setTimeout(() => fail("hung", `no end within ${taskMaxMs} ms`), taskMaxMs);
+      thread.on("message", onMessage).on("exit", onExit).on("error", onError);
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, no window
-      worker.postMessage(task);
+      thread.postMessage(task);
     });
   }
 }

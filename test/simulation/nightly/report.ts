@@ -22,22 +22,21 @@ export function matrixText({ title, states, faults }: Matrix, report: CellReport
   lines.push(`${IMPOSSIBLE}: cannot occur`, "");
   for (const { cell, reason } of report.unreachable) lines.push(`  cannot occur: ${cell}: ${reason}`);
   for (const cell of report.rare) lines.push(`  never reached, and need not be by so few seeds: ${cell}`);
-  for (const cell of report.surprising) lines.push(`  REACHED, AND SAID TO BE IMPOSSIBLE: ${cell}`);
-  for (const cell of report.missing) lines.push(`  NEVER REACHED: ${cell}`);
   return lines.join("\n");
 }
 
 export function mutantText({ half, name, seeds, finding }: MutantResult): string {
   if (finding === undefined) return `SURVIVED  ${half}: ${name} (${seeds} seeds)`;
-  const { seed, invariant, isClean } = finding;
-  const flaw = isClean ? "" : "  BUT THE SEED FAILS WITHOUT IT AS WELL";
-  return `caught    ${half}: ${name} → seed ${seed}, after ${seeds}, by ${invariant}${flaw}`;
+  const { seed, invariant, message, isClean } = finding;
+  if (invariant === undefined) return `SURVIVED  ${half}: ${name}: seed ${seed} fails by no broken promise: ${message}`;
+  if (!isClean) return `SURVIVED  ${half}: ${name}: seed ${seed} fails without it as well, by ${invariant}`;
+  return `caught    ${half}: ${name} → seed ${seed}, after ${seeds}, by ${invariant}`;
 }
 
+/** Of the first failures all there is to say: the others are named with the complaints. */
 export function failureText(failures: readonly Failure[]): string {
-  const shown = failures
+  return failures
     .slice(0, FAILURES_SHOWN)
-    .map(({ message, replay }) => `\n${message}\n  fewest steps: ${replay}`);
-  const rest = failures.slice(FAILURES_SHOWN).map(({ half, seed, replay }) => `${half} seed ${seed}: ${replay}`);
-  return [...shown, ...rest].join("\n");
+    .map(({ message, replay }) => `\n${message}\n  fewest steps: ${replay}`)
+    .join("\n");
 }

@@ -6,9 +6,10 @@ import { parentPort } from "node:worker_threads";
 import { Coverage } from "../coverage.ts";
 import { SeedFailure } from "../seed-failure.ts";
 import { brokenPromise, runOne, withMutant } from "./halves.ts";
-import type { Failure, Finding, Half, Outcome, Task } from "./tasks.ts";
+import type { Failure, Finding, Half, Outcome, Task, ThreadMessage } from "./tasks.ts";
 
 const MUTANT_STEPS = 200;
+const MESSAGE_CHARS = 200;
 /** The lake's first seed is about a table with a long past, and slow. */
 const FIRST_MUTANT_SEED = { stream: 1, lake: 2 } as const;
 
@@ -20,9 +21,11 @@ async function runSeeds({ half, first, last, steps }: SeedsTask): Promise<Outcom
   const failures: Failure[] = [];
   const startedAtMs = performance.now();
   for (let seed = first; seed <= last; seed++) {
+    answer({ kind: "seed", seed });
     try {
       coverage.add(await runOne(half, seed, steps));
     } catch (error) {
+      answer({ kind: "failure", failure: failureOf(half, seed, steps, error) });
       failures.push(await shorten(half, seed, steps, error));
     }
   }
@@ -47,15 +50,20 @@ async function shorten(half: Half, seed: number, steps: number, error: unknown):
       most = middle;
     }
   }
-  const message = shown instanceof Error ? shown.message : String(shown);
+  return failureOf(half, seed, most, shown);
+}
+
+function failureOf(half: Half, seed: number, steps: number, error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error);
   const script = half === "stream" ? "sim" : "sim:lake";
-  return { half, seed, steps: most, message, replay: `npm run ${script} -- --seed ${seed} --steps ${most} --verbose` };
+  return { half, seed, steps, message, replay: `npm run ${script} -- --seed ${seed} --steps ${steps} --verbose` };
 }
 
 async function runMutant({ half, name, seeds }: MutantTask): Promise<Outcome> {
   const first = FIRST_MUTANT_SEED[half];
   const found = await withMutant(half, name, async (one) => {
     for (let seed = first; seed < first + seeds; seed++) {
+      answer({ kind: "seed", seed });
       const finding = await findingOf(() => one(seed, MUTANT_STEPS), seed);
       if (finding !== undefined) return finding;
     }
@@ -79,15 +87,11 @@ async function findingOf(run: () => Promise<Coverage>, seed: number): Promise<Om
   } catch (error) {
     const cause = error instanceof Error ? error.cause : error;
     const message = cause instanceof Error ? cause.message : String(cause);
-    return {
-      seed,
-      invariant: brokenPromise(cause) ?? "an error, not a broken promise",
-      message: message.slice(0, 200),
-    };
+    return { seed, invariant: brokenPromise(cause), message: message.slice(0, MESSAGE_CHARS) };
   }
 }
 
-function answer(message: object): void {
+function answer(message: ThreadMessage): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread's port, no window
   parentPort?.postMessage(message);
 }
@@ -95,7 +99,7 @@ function answer(message: object): void {
 parentPort?.on("message", (task: Task) => {
   const running = task.kind === "seeds" ? runSeeds(task) : runMutant(task);
   running.then(
-    (outcome) => answer({ outcome }),
-    (error: unknown) => answer({ error: error instanceof Error ? (error.stack ?? "") : String(error) }),
+    (outcome) => answer({ kind: "outcome", outcome }),
+    (error: unknown) => answer({ kind: "error", error: error instanceof Error ? (error.stack ?? "") : String(error) }),
   );
 });

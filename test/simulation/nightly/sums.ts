@@ -1,7 +1,7 @@
 /**
  * What all threads of a nightly run have found so far.
  */
-import type { Failure, Half, MutantResult, Outcome, Task } from "./tasks.ts";
+import type { Failure, Half, MutantResult, Outcome, Trouble } from "./tasks.ts";
 
 export interface Sums {
   readonly seeds: Record<Half, number>;
@@ -12,7 +12,7 @@ export interface Sums {
   readonly strikes: Map<string, number>;
   readonly failures: Failure[];
   readonly mutants: MutantResult[];
-  readonly hung: Task[];
+  readonly troubles: Trouble[];
 }
 
 function nothing(): Record<Half, number> {
@@ -21,7 +21,7 @@ function nothing(): Record<Half, number> {
 
 export function newSums(): Sums {
   const counts = { seeds: nothing(), steps: nothing(), busyMs: nothing() };
-  return { ...counts, notes: new Map(), strikes: new Map(), failures: [], mutants: [], hung: [] };
+  return { ...counts, notes: new Map(), strikes: new Map(), failures: [], mutants: [], troubles: [] };
 }
 
 export function take(sums: Sums, outcome: Outcome): void {
@@ -39,6 +39,12 @@ export function take(sums: Sums, outcome: Outcome): void {
     notes.map(([name, times]) => [`${half}: ${name}`, times] as const),
   );
   add(sums.strikes, strikes);
+  sums.failures.push(...failures);
+}
+
+/** @param failures what the task had found before it was lost */
+export function takeTrouble(sums: Sums, trouble: Trouble, failures: readonly Failure[]): void {
+  sums.troubles.push(trouble);
   sums.failures.push(...failures);
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the nightly hands to a worker, and what comes back: many seeds, one deliberate fault, or the last
- * seeds of a failure made shorter.
+ * What the nightly hands to a thread, and what comes back: many seeds, or one deliberate fault; and what is
+ * noted where nothing comes back.
  */
 export const HALVES = ["stream", "lake"] as const;
 export type Half = (typeof HALVES)[number];
@@ -24,10 +24,11 @@ export interface Failure {
   readonly replay: string;
 }
 
-/** The first seed that finds a deliberate fault. */
+/** The first seed in which a deliberate fault shows. */
 export interface Finding {
   readonly seed: number;
-  readonly invariant: string;
+  /** What the checker found broken; `undefined` where the seed failed by something else, which finds nothing. */
+  readonly invariant: string | undefined;
   readonly message: string;
   /** Whether the same seed passes without the fault. */
   readonly isClean: boolean;
@@ -52,3 +53,19 @@ export type Outcome =
       readonly failures: readonly Failure[];
     }
   | ({ readonly kind: "mutant" } & MutantResult);
+
+/** A task that came to no outcome. */
+export interface Trouble {
+  readonly kind: "hung" | "died";
+  readonly task: Task;
+  /** The seed that was under way. */
+  readonly seed: number | undefined;
+  readonly message: string;
+}
+
+/** What a thread says. Each failing seed is told when it is found, and once more, shortened, in the outcome. */
+export type ThreadMessage =
+  | { readonly kind: "seed"; readonly seed: number }
+  | { readonly kind: "failure"; readonly failure: Failure }
+  | { readonly kind: "outcome"; readonly outcome: Outcome }
+  | { readonly kind: "error"; readonly error: string };

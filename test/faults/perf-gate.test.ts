@@ -24,6 +24,7 @@ test("resumes that answer 200 and lose one event make the gate fail, by resume s
     ...run,
     date: "2026-01-01T00:00:00Z",
     command: "test",
+    notMeasured: [],
     options: { seconds: 60, streams: 20, cut_share: 0.5, rate: 20, seed: 6, url: null, route: null },
     limits: scenario.limits,
     machine: { cores: 1, cpu: "", memory_gb: 1, platform: "", load_average: 0 },
