@@ -215,7 +215,7 @@ describe("the soak's verdict", () => {
   });
 
   test("the command line: bounds that a run can keep", () => {
-    expect(read()).toMatchObject({ minutes: 10, limits: { kbPerStream: 2, ruledOutKbPerStream: 8 }, plantedKb: 0 });
+    expect(read()).toMatchObject({ minutes: 10, limits: { kbPerStream: 64, ruledOutKbPerStream: 128 }, plantedKb: 0 });
     for (const minutes of ["0.1", "10080", "NaN"]) expect(() => read("--minutes", minutes)).toThrow("--minutes");
     expect(() => read("--rule-out-kb", "-1")).toThrow("--rule-out-kb");
   });
