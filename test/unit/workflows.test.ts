@@ -113,7 +113,7 @@ describe("what they run", () => {
     const [one, next] = [nightly("2026-11-21").range, nightly("2026-11-22").range];
     expect(next.first).toBe(one.last + 1);
     expect(next.last - next.first).toBe(one.last - one.first);
-    expect(readSoakOptions(argsOf("soak"), () => 1)).toMatchObject({ minutes: 15, out: "perf-results" });
+    expect(readSoakOptions(argsOf("soak"), () => 1)).toMatchObject({ minutes: 30, out: "perf-results" });
     const dashboard = argsOf("perf:dashboard");
     expect(readDashboardOptions(dashboard, () => true)).toMatchObject({
       folders: ["perf-history/results"],
