@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { describe, expect, it, test } from "vitest";
 
 import { readOptions as readDashboardOptions } from "../../bench/dashboard/options.ts";
+import { readPeersOptions } from "../../bench/peers/options.ts";
+import { SYSTEM_NAMES } from "../../bench/peers/system.ts";
 import { readOptions as readSoakOptions } from "../../bench/soak/options.ts";
 import { readOptions as readNightlyOptions } from "../simulation/nightly/options.ts";
 
@@ -114,6 +116,7 @@ describe("what they run", () => {
     expect(next.first).toBe(one.last + 1);
     expect(next.last - next.first).toBe(one.last - one.first);
     expect(readSoakOptions(argsOf("soak"), () => 1)).toMatchObject({ minutes: 30, out: "perf-results" });
+    expect(readPeersOptions(argsOf("bench:peers"), "bench/results")).toMatchObject({ required: SYSTEM_NAMES });
     const dashboard = argsOf("perf:dashboard");
     expect(readDashboardOptions(dashboard, () => true)).toMatchObject({
       folders: ["perf-history/results"],
@@ -121,7 +124,7 @@ describe("what they run", () => {
     });
     // Everything that takes options in a workflow is looked at here.
     const withOptions = COMMANDS.filter(({ args }) => args.length > 0).map(({ script }) => script);
-    expect(new Set(withOptions)).toEqual(new Set(["sim:nightly", "soak", "perf:dashboard"]));
+    expect(new Set(withOptions)).toEqual(new Set(["sim:nightly", "soak", "bench:peers", "perf:dashboard"]));
   });
 
   it("the page's workflow waits for the gate's by its name", () => {
