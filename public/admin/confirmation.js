@@ -14,8 +14,11 @@ const typed = find("#confirm-typed", HTMLElement);
 const input = find("#confirm-value", HTMLInputElement);
 const signedInPart = find("#console", HTMLElement);
 
-/** Until the dialog has told that it is closed, which is later than that it is not open any more. */
-let isAsking = false;
+/**
+ * The question that is asked, until the dialog has told that it is closed: a little later than that it is not open any more.
+ * @type {Promise<boolean> | undefined}
+ */
+let asking;
 
 /**
  * @typedef {object} Question
@@ -33,13 +36,14 @@ let isAsking = false;
 export async function isConfirmed(question) {
   // The session ended while the service was asked what to ask.
   if (signedInPart.hidden) return false;
-  if (isAsking) throw new Error("Another question was open when this one came up, so it was not asked. Start again.");
-  isAsking = true;
-  try {
-    return await ask(question);
-  } finally {
-    isAsking = false;
-  }
+  // Answered, and about to say so: whoever presses a button again at once is asked again.
+  if (asking !== undefined && !dialog.open) await asking;
+  if (asking !== undefined)
+    throw new Error("Another question was open when this one came up, so it was not asked. Start again.");
+  asking = ask(question).finally(() => {
+    asking = undefined;
+  });
+  return asking;
 }
 
 /** Whoever could have answered is not signed in any more. */
