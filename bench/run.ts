@@ -23,11 +23,13 @@ import { Lab } from "./lib/lab.ts";
 import { describeMachine, loadNow } from "./lib/machine.ts";
 import { readOptions, type Case, type Options } from "./lib/options.ts";
 import { toMarkdown, type Report } from "./lib/report.ts";
+import { progressSince } from "./lib/progress.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 const beganMs = Date.now();
+const note = progressSince(beganMs);
 const options = optionsOrExit();
 const lab = new Lab();
 // The last resort, synchronous: whatever ends this process ends what it started.
@@ -92,11 +94,6 @@ async function run({ cases, plan }: Options): Promise<Report> {
     lakeIngest,
     lakeCommits,
   };
-}
-
-function note(line: string): void {
-  const seconds = Math.round((Date.now() - beganMs) / 1000);
-  process.stderr.write(`${String(seconds).padStart(4)} s  ${line}\n`);
 }
 
 function optionsOrExit(): Options {

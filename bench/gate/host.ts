@@ -9,6 +9,7 @@ import { join } from "node:path";
 
 import { anonymousBytes } from "../../test/fixtures/process-memory.ts";
 import { startService, type Service } from "../../test/fixtures/workerd-service.ts";
+import { killIfThere } from "../lib/ending.ts";
 import { bundleEntry, REAL_ENTRY } from "./bundle.ts";
 import { benchDialect, demoDialect } from "./dialect.ts";
 import type { ReaderPlan } from "./gate-reader.ts";
@@ -129,12 +130,4 @@ function addMemory(log: SampleLog, pid: number): void {
 function addTelemetry(log: SampleLog, line: string): void {
   const trim = trimOf(line, log.nowMs());
   if (trim !== undefined) log.add(() => trim);
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
 }

@@ -11,11 +11,13 @@ import { loadAverage, machineOf, versionsOf } from "./machine.ts";
 import { readOptions, type GateOptions } from "./options.ts";
 import { resultsOf, seriesCsv, verdictOf, windowedOf, type RunRecord } from "./results.ts";
 import { runGate, type GateRun } from "./run-gate.ts";
+import { progressSince } from "../lib/progress.ts";
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 type Signal = keyof typeof EXIT_CODES;
 const CANNOT_RUN = 3;
 const beganMs = Date.now();
+const say = progressSince(beganMs);
 
 /** @returns the exit code */
 export async function main(args: readonly string[]): Promise<number> {
@@ -139,9 +141,4 @@ function readOrSay(args: readonly string[]): GateOptions | number {
     console.error(error instanceof Error ? error.message : String(error));
     return 2;
   }
-}
-
-function say(line: string): void {
-  const seconds = Math.round((Date.now() - beganMs) / 1000);
-  process.stderr.write(`${String(seconds).padStart(4)} s  ${line}\n`);
 }

@@ -21,6 +21,7 @@ import { Session } from "./session.ts";
 import { checkSystem } from "./systems/check.ts";
 import { install } from "./systems/index.ts";
 import type { Installed, MissingSystem, StartSystem, SystemName } from "./system.ts";
+import { progressSince } from "../lib/progress.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -28,6 +29,7 @@ const NOT_AS_ASKED = 1;
 const BAD_COMMAND_LINE = 2;
 
 const beganMs = Date.now();
+const note = progressSince(beganMs);
 const options = optionsOrExit();
 const session = new Session();
 let isEnding = false;
@@ -99,11 +101,6 @@ async function usable({ systems, missing }: Installed): Promise<Installed> {
   }
   for (const { name, reason } of failing) note(`without ${name}: ${reason}`);
   return { systems: working, missing: failing };
-}
-
-function note(line: string): void {
-  const seconds = Math.round((Date.now() - beganMs) / 1000);
-  process.stderr.write(`${String(seconds).padStart(4)} s  ${line}\n`);
 }
 
 function optionsOrExit(): PeersOptions {

@@ -14,6 +14,7 @@ import { readOptions, type SoakOptions } from "./options.ts";
 import { soakJson, soakLines, soakPage, soakVerdictOf, type SoakRecord, type SoakVerdict } from "./report.ts";
 import { startSoakService, type SoakService } from "./service.ts";
 import { findingsOf, findingsSoFar, growthOf, type Leftovers, type MemorySample } from "./verdict.ts";
+import { progressSince } from "../lib/progress.ts";
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const CANNOT_RUN = 3;
@@ -41,6 +42,7 @@ const VERDICT_CODES: Readonly<Record<Exclude<SoakVerdict, "interrupted">, number
 };
 
 const beganMs = Date.now();
+const say = progressSince(beganMs);
 const options = readOrExit();
 const breaking = new AbortController();
 let brokenCode: number = EXIT_CODES.SIGINT;
@@ -189,9 +191,4 @@ function readOrExit(): SoakOptions {
     console.error(error instanceof Error ? error.message : String(error));
     process.exit(2);
   }
-}
-
-function say(line: string): void {
-  const seconds = Math.round((Date.now() - beganMs) / 1000);
-  process.stderr.write(`${String(seconds).padStart(4)} s  ${line}\n`);
 }

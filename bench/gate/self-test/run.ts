@@ -12,6 +12,7 @@ import { bundleEntry, REAL_ENTRY } from "../bundle.ts";
 import { failureLine } from "../judge.ts";
 import { play, type Played } from "./play.ts";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
+import { progressSince } from "../../lib/progress.ts";
 
 const HELP = `Shows that the gate fails when it should: a fault for each rule, and one run without any.
 
@@ -24,6 +25,7 @@ const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const DEFAULT_SEED = 6;
 
 const beganMs = Date.now();
+const say = progressSince(beganMs);
 const { scenarios, seed } = readOrExit();
 const folder = mkdtempSync(join(tmpdir(), "spillway-gate-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -83,9 +85,4 @@ function readOrExit(): { readonly scenarios: readonly Scenario[]; readonly seed:
     console.error(error instanceof Error ? error.message : String(error));
     process.exit(2);
   }
-}
-
-function say(line: string): void {
-  const seconds = Math.round((Date.now() - beganMs) / 1000);
-  process.stderr.write(`${String(seconds).padStart(4)} s  ${line}\n`);
 }
