@@ -14,6 +14,8 @@ const FUZZ_TIMEOUT_MS = 3_600_000;
 const INTEROP_TIMEOUT_MS = 900_000;
 /** Fails a test file that has had a secret written somewhere. */
 const WATCH_SECRETS = ["test/fixtures/watch-secrets.ts"];
+/** test/fixtures/thoroughness.ts */
+const provide = { isThorough: process.env["SPILLWAY_THOROUGH"] === "1" };
 
 export default defineConfig({
   test: {
@@ -38,6 +40,7 @@ export default defineConfig({
         ],
         test: {
           name: "workerd",
+          provide,
           setupFiles: WATCH_SECRETS,
           include: ["test/workerd/**/*.test.ts"],
           testTimeout: 30_000,
@@ -56,6 +59,7 @@ export default defineConfig({
       {
         test: {
           name: "faults",
+          provide,
           setupFiles: WATCH_SECRETS,
           include: ["test/faults/**/*.test.ts"],
           globalSetup: ["test/fixtures/build-bundle.ts"],

@@ -15,8 +15,9 @@ import { startLakeService, type LakeService } from "../fixtures/lake-service.ts"
 import { seededRandom } from "../fixtures/process-random.ts";
 import { S3Objects } from "../fixtures/s3-objects.ts";
 import { readStream, resumeStream, type SseReading } from "../fixtures/sse-reading.ts";
+import { IS_THOROUGH } from "../fixtures/thoroughness.ts";
 
-const ROUNDS = 8;
+const ROUNDS = IS_THOROUGH ? 8 : 5;
 /** Large ones take long to archive; the others end one after the other. */
 const STREAMS = [
   { events: 500, bytes: 2000, rate: 0 },

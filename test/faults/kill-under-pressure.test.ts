@@ -20,10 +20,11 @@ import { until } from "../fixtures/process-reader.ts";
 import { readStatus } from "../fixtures/process-recovery.ts";
 import { ProcessScene } from "../fixtures/process-scene.ts";
 import { objectsWithTables, storedSegments } from "../fixtures/process-storage.ts";
+import { IS_THOROUGH } from "../fixtures/thoroughness.ts";
 import type { Upstream } from "../fixtures/upstream.ts";
 import { startService, type Service } from "../fixtures/workerd-service.ts";
 
-const KILLS = 14;
+const KILLS = IS_THOROUGH ? 14 : 8;
 const STREAMS = 5;
 const LATER_READERS = 4;
 const SNAPSHOT_TTL_SEC = 15;

@@ -16,12 +16,13 @@ import { findFaults, flushUntilEmpty, Producer } from "../fixtures/lake-load.ts"
 import { startLakeService, type LakeService } from "../fixtures/lake-service.ts";
 import { seededRandom } from "../fixtures/process-random.ts";
 import { startCatalogServer, type CatalogFault, type CatalogServer } from "../fixtures/rest-catalog-server.ts";
+import { IS_THOROUGH } from "../fixtures/thoroughness.ts";
 
 const TOKEN = "test-catalog-token-0123456789abcdef0123456789ab";
 const TABLE = "spillway.events";
 const PRODUCERS = 3;
 /** Of every kind so many. */
-const ROUNDS = 4;
+const ROUNDS = IS_THOROUGH ? 4 : 2;
 
 const error = (status: number, headers: Readonly<Record<string, string>> = {}) => ({
   status,

@@ -19,6 +19,7 @@ import {
   type SentEvent,
 } from "./lake-scene.ts";
 import { crashPointsOf, StepWatch, type CrashPoint } from "./lake-steps.ts";
+import { IS_THOROUGH } from "../fixtures/thoroughness.ts";
 
 const ALARM_ROUNDS = 3;
 /** Longer than every deadline and every backoff of the lake. */
@@ -144,8 +145,9 @@ test(
   "every acknowledged event is in the table exactly once after a crash at any step",
   { timeout: 300_000 },
   async () => {
-    const points = crashPointsOf(await listSteps());
-    const kinds = new Set(points.map(({ step, side }) => `${side} ${step}`));
+    const all = crashPointsOf(await listSteps());
+    const kinds = new Set(all.map(({ step, side }) => `${side} ${step}`));
+    const points = IS_THOROUGH ? all : oneOfEachKind(all);
     const reached = new Set<string>();
     let crashes = 0;
     for (const point of points) {
@@ -156,7 +158,13 @@ test(
       await emptyLake();
     }
     expect(reached).toEqual(kinds);
-    expect(crashes).toBeGreaterThan(80);
+    expect(crashes).toBeGreaterThan(IS_THOROUGH ? 80 : 40);
     console.info(`crashes at ${crashes} points of ${kinds.size} kinds`);
   },
 );
+
+/** Another occurrence in each run; which one is in what an expectation that fails says. */
+function oneOfEachKind(points: readonly CrashPoint[]): CrashPoint[] {
+  const byKind = Map.groupBy(points, ({ step, side }) => `${side} ${step}`);
+  return [...byKind.values()].flatMap((ofKind) => ofKind[Math.floor(Math.random() * ofKind.length)] ?? []);
+}

@@ -74,8 +74,10 @@ export default {
 const BURST: StreamScript = { events: 1500, rate: 2000, bytes: 200 };
 /** Where it is not the question: a busy machine must not answer it. */
 const ANY_PACE: Limits = { ...DEFAULT_LIMITS, resumeP95Ms: DEFAULT_LIMITS.resumeMs, totalLoad: 0 };
+/** Above any rate: nothing may have been read beside what was trimmed. */
+const ANY_RATE = 1e6;
 /** A reader that gives its stream up leaves it unread, and what overflows then is trimmed unread. */
-const LEFT_UNREAD: Limits = { ...ANY_PACE, windowTrimRate: 1, totalTrimRate: 1 };
+const LEFT_UNREAD: Limits = { ...ANY_PACE, windowTrimRate: ANY_RATE, totalTrimRate: ANY_RATE };
 const NOT_WHOLE = "nor was the stream whole";
 const SEES_GAPS = "who was away is told of a gap: that is not the whole stream";
 
