@@ -64,15 +64,19 @@ test.concurrent("readers who are too old are sent away again and again, and have
   await perform(aging, {}, async (stream) => {
     const { source, first } = stream;
     const byKey = stream.eventSource({ by: "key" });
-    const dripping = source.drip(EVENTS, 4_000 / EVENTS).then(() => source.end());
+    const comings = () =>
+      [first, byKey].map(({ connections }) => connections.filter(({ status }) => status === 200).length);
+    // Until each was sent away twice, however busy the machine is.
+    const dripping = (async () => {
+      while (Math.min(...comings()) < 3) await source.drip(1, 100);
+      source.end();
+    })();
     while (first.reading.control("end").length === 0) {
       const outcome = await first.untilEnd();
       expect(outcome).toBe("closed");
       if (first.reading.control("end").length > 0 || (await first.resume()) === 204) break;
     }
     await Promise.all([dripping, byKey.untilEnd()]);
-    const comings = [first, byKey].map(({ connections }) => connections.filter(({ status }) => status === 200).length);
-    expect(Math.min(...comings)).toBeGreaterThan(2);
     return {
       readers: [first, byKey],
       telemetry: { SseReaderRemoved: removals([first, byKey]).map(() => ({ reason: "max_age" })) },
