@@ -43,6 +43,7 @@ const CHAINS_A_SEED = 1_000_000;
 /** Nothing for so long, where events or heartbeats are due: what is missing will not come. */
 const RESUME_TIMEOUT_MS = 20_000;
 const POLL_MS = 10;
+const PROGRESS_SEC = 10;
 const US_PER_MS = 1000;
 const US_PER_SEC = 1_000_000;
 const BASE: SourceScript = { events: EVENTS, bytes: 60, rate: 0, batch: 8, isHeld: false };
@@ -72,9 +73,15 @@ export async function measureResumes(
   };
   note(`${resumes} resumes by ${readers} readers at a time, seed ${seed}`);
   const beganUs = nowUs();
+  let notedUs = beganUs;
   const work = async () => {
-    // Each chain has chances of its own: a fault comes again with the same seed, whoever was first.
-    while (tally.resumes < resumes) await runChain(service, { number: ++tally.chains, seed, tally });
+    while (tally.resumes < resumes) {
+      // Each chain has chances of its own: a fault comes again with the same seed, whoever was first.
+      await runChain(service, { number: ++tally.chains, seed, tally });
+      if (nowUs() - notedUs < PROGRESS_SEC * US_PER_SEC) continue;
+      notedUs = nowUs();
+      note(`${tally.resumes} of ${resumes} resumes, ${tally.faults.length} incorrect`);
+    }
   };
   await Promise.all(Array.from({ length: readers }, work));
   const seconds = (nowUs() - beganUs) / US_PER_SEC;
