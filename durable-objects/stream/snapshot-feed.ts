@@ -68,10 +68,10 @@ export class SnapshotFeed {
     return true;
   }
 
-  /** Up to `maxBytes` of what was made. */
+  /** Up to `maxBytes` of what was made. An empty rest is none: a view would hold all the memory it is a view of. */
   takeUnsent(maxBytes: number): Uint8Array {
     const taken = this.unsent.subarray(0, maxBytes);
-    this.unsent = this.unsent.subarray(maxBytes);
+    this.unsent = this.unsent.byteLength > maxBytes ? this.unsent.subarray(maxBytes) : NOTHING;
     return taken;
   }
 

@@ -104,3 +104,17 @@ test("an event of several lines and beyond a segment is one entry, byte for byte
     { id: "1-3", data: "after" },
   ]);
 });
+
+test("B6: what was taken of a snapshot is held no longer", () => {
+  const { buffer } = makeBuffer({ maxEvents: 300 });
+  add(buffer, wordsFrom(0, 10));
+  buffer.flush(1000);
+  const feed = new SnapshotFeed(buffer.lastSeq);
+  stepOnce(buffer, feed);
+  expect(feed.unsent.buffer.byteLength).toBeGreaterThan(3000);
+  // The last part may be as long as what is asked for.
+  feed.takeUnsent(feed.unsent.byteLength - 1);
+  feed.takeUnsent(1);
+  expect(feed.unsent.byteLength).toBe(0);
+  expect(feed.unsent.buffer.byteLength).toBe(0);
+});
