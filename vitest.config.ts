@@ -25,6 +25,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          provide,
           setupFiles: WATCH_SECRETS,
           include: ["test/unit/**/*.test.ts", "test/simulation/**/*.test.ts"],
           testTimeout: 120_000,
@@ -77,6 +78,15 @@ export default defineConfig({
           hookTimeout: SLOW_TIMEOUT_MS,
           // One at a time: these measure memory.
           fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "bench",
+          include: ["test/bench/**/*.test.ts"],
+          globalSetup: ["test/fixtures/build-bundle.ts"],
+          testTimeout: SLOW_TIMEOUT_MS,
+          hookTimeout: SLOW_TIMEOUT_MS,
         },
       },
       {

@@ -3,7 +3,7 @@
  *
  *   npm test                     all of them
  *   npm test -- unit workerd     only these
- *   npm test -- --thorough       what is tried over and over is tried more often
+ *   npm test -- --thorough       what is tried over and over is tried more often, and the benchmarks
  *
  * One after the other: some start servers and kill them. Only the last two run side by side: they mostly wait.
  */
@@ -12,12 +12,14 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
-const STAGES = [["unit"], ["workerd"], ["blackbox"], ["faults", "slow"]];
+const STAGES = [["unit"], ["workerd"], ["blackbox"], ["faults", "slow"], ["bench"]];
+/** Whether the benchmarks work is no claim of the service. */
+const ONLY_WHEN_THOROUGH = ["bench"];
 const PROJECTS = STAGES.flat();
-const OF_THE_BUNDLE = ["blackbox", "faults", "slow"];
+const OF_THE_BUNDLE = ["blackbox", "faults", "slow", "bench"];
 const RESULTS = "test-results";
 /** What waits for servers most of the time: a file more at once than there are cores to spare. */
-const WAITING = ["faults"];
+const WAITING = ["blackbox", "faults"];
 const WAITING_WORKERS = Math.max(3, availableParallelism() - 1);
 
 interface Counts {
@@ -37,7 +39,8 @@ if (unknown.length > 0) {
 
 rmSync(RESULTS, { recursive: true, force: true });
 mkdirSync(RESULTS, { recursive: true });
-const asked = args.length === 0 ? PROJECTS : args;
+const standing = PROJECTS.filter((project) => isThorough || !ONLY_WHEN_THOROUGH.includes(project));
+const asked = args.length === 0 ? standing : args;
 const environment: NodeJS.ProcessEnv = {
   ...process.env,
   WRANGLER_SEND_METRICS: "false",

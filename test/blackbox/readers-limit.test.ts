@@ -125,13 +125,18 @@ describe("of many that come to a full stream at the same moment", () => {
       for (let n = 1; n <= 200; n++) source.send(`data: ${n} ${"x".repeat(1_000)}\n\n`);
       await reading.untilContent(200);
       const url = `${service.origin}/${route}/resume?last_event_id=0-0&token=${reading.token}`;
-      const answers = Array.from({ length: 12 }, () => readWire(url));
+      // One that is evicted before its answer has begun may hear nothing at all, where cuts are all that readers hear.
+      const unheard = (error: unknown) => {
+        if (route === "told") throw error;
+      };
+      const answers = Array.from({ length: 12 }, () => readWire(url).catch(unheard));
       await untilLogged(service, "SseReaderRemoved", { reason: "evicted" }, 11);
       source.end();
       const waits: number[] = [];
-      for (const { status, text } of await Promise.all(answers)) {
-        expect(status).toBe(200);
-        waits.push(Number(Array.from(text.matchAll(/^retry: (\d+)$/gm)).at(-1)?.[1]));
+      for (const answer of await Promise.all(answers)) {
+        if (answer === undefined) continue;
+        expect(answer.status).toBe(200);
+        waits.push(Number(Array.from(answer.text.matchAll(/^retry: (\d+)$/gm)).at(-1)?.[1]));
       }
       // The two that came last have it all. One that was evicted with a full queue may be cut without a word: all
       // who are leaving hold one reader's queue together.

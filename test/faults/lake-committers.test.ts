@@ -15,7 +15,7 @@ import { seededRandom, type Random } from "../fixtures/process-random.ts";
 const CONFLICTS_MIN = 12;
 const EVENTS_EACH_MIN = 1000;
 const REPLACES_MIN = 3;
-const RACE_MS_MAX = 120_000;
+const RACE_MS_MAX = 200_000;
 const PRODUCERS_EACH = 2;
 const VARS = {
   ICEBERG_SHARDS: 2,
